@@ -1,0 +1,1 @@
+"""Derive time: notation, derivation, proof, simplification, lowering, emission and reports."""

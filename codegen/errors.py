@@ -1,0 +1,31 @@
+"""The errors of derive time: what was wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+
+class GradwrightError(Exception):
+    """Base of every error Gradwright raises while deriving."""
+
+
+class NotationError(GradwrightError):
+    """A derivation script that cannot be read."""
+
+
+class ShapeError(NotationError):
+    """Shapes that do not fit; the message names both and the remedy."""
+
+
+class UnsupportedPrimitive(NotationError):
+    """An operation without a definition or a gradient rule."""
+
+
+class ProofFailure(GradwrightError):
+    """Two expressions that should be equal are not; carries a counterexample."""
+
+
+class StabilityError(GradwrightError):
+    """A kernel that would not be finite where its function is."""
+
+
+class DriftError(GradwrightError):
+    """The checked-in output differs from what the scripts produce."""

@@ -1,0 +1,521 @@
+"""The notation of derivation scripts: matrices over symbolic sizes and the paper's primitives.
+
+    from gradwright.codegen.notation import *
+
+    @layer
+    def linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K]):
+        return X @ W.T + row_repeat(b, N)
+
+A script states forward definitions only. Annotations give shapes: `Matrix[N, K]`, `Row[K]`,
+`Column[N]` and `Scalar` are variables with a gradient, `Constant[N, K]` and `Target[N, K]` have
+none; `Positive`, `NonNegative`, `UnitInterval` and `Real` are hyperparameters. Primitives after
+arXiv 2511.11918.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import sympy as sp
+from sympy import Abs, Max, Min, Piecewise, cos, cosh, erf, erfc, pi, sin, sinh, tan, atan
+
+from . import expression as ex
+from . import primitives
+from .errors import NotationError, ShapeError
+from .expression import Expr, lift
+from .program import Fact, Input, Program, current_trace, located, trace_program
+from .scalar import ScalarFunction, trace_scalar
+
+__all__ = [
+    "Abs", "Column", "Constant", "D", "Diag", "H", "K", "M", "Matrix", "Max", "Min", "N",
+    "NonNegative", "P", "Piecewise", "Positive", "Real", "Row", "Scalar", "Target",
+    "UnitInterval", "abs", "activation", "apply", "assume", "atan", "batch_mean", "clip",
+    "column_repeat", "columns_max", "columns_mean", "columns_sum", "cos", "cosh", "diag", "dot",
+    "elements_sum", "erf", "erfc", "exp", "hadamard", "identity", "inv_sqrt", "layer", "log",
+    "log_sigmoid", "ones", "pi", "reciprocal", "row_repeat", "rows_max", "rows_mean", "rows_sum",
+    "sigmoid", "sin", "sinh", "sizes", "softplus", "sqrt", "square", "tan", "tanh", "zeros",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    """A symbolic dimension. In formulas it is the number of rows or columns."""
+
+    name: str
+
+    def as_expression(self) -> Expr:
+        return ex.size(self.name)
+
+    def __mul__(self, other: object) -> Expr:
+        return self.as_expression() * other
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: object) -> Expr:
+        return self.as_expression() + other
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> Expr:
+        return self.as_expression() - other
+
+    def __rsub__(self, other: object) -> Expr:
+        return lift(other) - self.as_expression()
+
+    def __truediv__(self, other: object) -> Expr:
+        return self.as_expression() / other
+
+    def __rtruediv__(self, other: object) -> Expr:
+        return lift(other) / self.as_expression()
+
+    def __pow__(self, exponent: object) -> Expr:
+        return self.as_expression() ** exponent
+
+    def __neg__(self) -> Expr:
+        return -self.as_expression()
+
+
+def sizes(names: str) -> tuple[Size, ...]:
+    """Declare sizes beyond the predefined ones: `A, B = sizes("A B")`."""
+    from .program import check_name
+
+    return tuple(Size(check_name(name, "the size")) for name in names.split())
+
+
+D, H, K, M, N, P = sizes("D H K M N P")
+
+
+# Annotations
+
+
+@dataclass(frozen=True)
+class ArgumentType:
+    """What an annotation says of an argument."""
+
+    shape: ex.Shape = ("1", "1")
+    role: str = "variable"
+    domain: str = "real"
+
+
+def _dims(items: object, count: int, what: str) -> list[str]:
+    given = items if isinstance(items, tuple) else (items,)
+    if len(given) != count:
+        raise ShapeError(f"{what} takes {count} size(s), got {len(given)}")
+    names = []
+    for item in given:
+        if isinstance(item, Size):
+            names.append(item.name)
+        elif item == 1 and not isinstance(item, bool):
+            names.append("1")
+        else:
+            raise ShapeError(
+                f"{what}: {item!r} is no size; sizes are symbols such as N, K or sizes('A B')"
+            )
+    return names
+
+
+class _Indexed:
+    role, domain, count = "variable", "real", 2
+
+    def __class_getitem__(cls, items: object) -> Any:
+        dims = _dims(items, cls.count, cls.__name__)
+        return ArgumentType(cls._shape(dims), cls.role, cls.domain)
+
+    @staticmethod
+    def _shape(dims: list[str]) -> ex.Shape:
+        return dims[0], dims[1]
+
+
+class Matrix(_Indexed):
+    """A matrix with a gradient."""
+
+
+class Row(_Indexed):
+    """One row, `Row[K]` is 1 x K; a 1-d array of shape (K,) in the kernels."""
+
+    count = 1
+
+    @staticmethod
+    def _shape(dims: list[str]) -> ex.Shape:
+        return "1", dims[0]
+
+
+class Column(_Indexed):
+    """One column, `Column[N]` is N x 1; a 1-d array of shape (N,) in the kernels."""
+
+    count = 1
+
+    @staticmethod
+    def _shape(dims: list[str]) -> ex.Shape:
+        return dims[0], "1"
+
+
+class Constant(_Indexed):
+    """Data without a gradient: `Constant[N, K]`, `Constant[1, K]`."""
+
+    role = "constant"
+
+
+class Target(_Indexed):
+    """Targets of a loss: data without a gradient; the kernels also take integer labels."""
+
+    role = "target"
+
+
+class Positive(_Indexed):
+    """Bare: a hyperparameter > 0. Indexed: positive data without a gradient."""
+
+    role, domain = "constant", "positive"
+
+
+class NonNegative(_Indexed):
+    """Bare: a hyperparameter >= 0. Indexed: non-negative data without a gradient."""
+
+    role, domain = "constant", "nonnegative"
+
+
+class Real(_Indexed):
+    """A real hyperparameter."""
+
+
+class UnitInterval(_Indexed):
+    """A hyperparameter in [0, 1)."""
+
+    domain = "unit"
+
+
+Scalar = ArgumentType()
+
+
+def _inputs(function: Callable[..., object]) -> tuple[Input, ...]:
+    found = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind, default = parameter.annotation, parameter.default
+        if kind is inspect.Parameter.empty:
+            raise NotationError(
+                f"{function.__name__}: the argument {name} has no shape; write {name}: Matrix[N, K]"
+            )
+        if isinstance(kind, str):
+            raise NotationError(
+                f"{function.__name__}: the annotation of {name} is a string; remove "
+                "`from __future__ import annotations`"
+            )
+        if kind in (Positive, NonNegative, Real, UnitInterval):
+            found.append(
+                Input(name, ("1", "1"), "hyperparameter", kind.domain, _default(name, default))
+            )
+        elif isinstance(kind, ArgumentType):
+            found.append(Input(name, kind.shape, kind.role, kind.domain))
+        else:
+            raise NotationError(
+                f"{function.__name__}: {name}: {kind!r} is no shape; write {name}: Matrix[N, K]"
+            )
+    if not found:
+        raise NotationError(f"{function.__name__} takes no arguments; a layer has inputs")
+    return tuple(found)
+
+
+def _default(name: str, default: object) -> float | None:
+    if default is inspect.Parameter.empty:
+        return None
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        raise NotationError(f"the default of {name} is {default!r}; give a number")
+    return float(default)
+
+
+# Layers
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A forward definition. `program()` reads it; calling it inside another layer inlines it."""
+
+    function: Callable[..., object]
+    conventions: tuple[str, ...] = ()
+    kinks: tuple[tuple[object, object], ...] | None = None
+    output: str | None = None
+    called: list[Layer] = field(default_factory=list, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def source(self) -> str:
+        return self.function.__code__.co_filename
+
+    def program(self) -> Program:
+        """Read the script: run it on symbols and check names, sizes and shapes."""
+        with located(self.source):
+            if self.kinks is not None:
+                return self._activation_program()
+            inputs = _inputs(self.function)
+            return trace_program(
+                self.function, inputs, codes=_layer_codes(), conventions=self.conventions,
+                output_name=self.output,
+            )  # fmt: skip
+
+    def _activation_program(self) -> Program:
+        scalar = self.scalar_function()
+        parameters = list(inspect.signature(self.function).parameters.items())
+        extra = []
+        for name, parameter in parameters[1:]:
+            domain = getattr(parameter.annotation, "domain", "real")
+            extra.append(
+                Input(name, ("1", "1"), "hyperparameter", domain, _default(name, parameter.default))
+            )
+        inputs = (Input("X", ("N", "K")), *extra)
+        declared = tuple(
+            f"{self.name}'({_number_text(p)}) = {_number_text(v)}" for p, v in scalar.kinks
+        )
+        return trace_program(
+            self.function, inputs, codes=set(), conventions=self.conventions + declared, call=self
+        )
+
+    def scalar_function(self) -> ScalarFunction:
+        arity = len(inspect.signature(self.function).parameters)
+        return trace_scalar(self.function, arity, self.name, dict(self.kinks or ()))
+
+    def __call__(self, *args: object, **named: object) -> Expr:
+        if self.kinks is None:
+            return lift(self.function(*args, **named))
+        parameters = list(inspect.signature(self.function).parameters.values())
+        given = list(args) + [
+            named.get(p.name, p.default) for p in parameters[len(args) :]
+        ]
+        return _apply_scalar(self.scalar_function(), *given)
+
+
+_layers: list[Layer] = []
+
+
+def _layer_codes() -> set[Any]:
+    return {item.function.__code__ for item in _layers if item.kinks is None}
+
+
+def _number_text(value: object) -> str:
+    return str(value)
+
+
+def layer(function: Any = None, *, conventions: tuple[str, ...] | list[str] = (),
+          output: str | None = None) -> Any:
+    """Declare a layer or a loss: a function of annotated arguments that returns one matrix.
+
+    A loss is a layer whose output is 1 x 1. `conventions` are the choices a reader must know.
+    """
+    if function is None:
+        return lambda f: layer(f, conventions=conventions, output=output)
+    made = Layer(function, tuple(conventions), None, output)
+    _layers.append(made)
+    return made
+
+
+def activation(function: Any = None, *, kinks: Mapping[object, object] | None = None,
+               conventions: tuple[str, ...] | list[str] = ()) -> Any:
+    """Declare an element-wise layer by a scalar function of a SymPy symbol.
+
+    Further arguments are hyperparameters. `kinks` gives f' where it jumps: `{0: 0}`.
+    """
+    if function is None:
+        return lambda f: activation(f, kinks=kinks, conventions=conventions)
+    return Layer(function, tuple(conventions), tuple((kinks or {}).items()))
+
+
+def assume(name: str, left: object, right: object, text: str = "") -> None:
+    """State a fact by name; it makes a named variant whose kernel may use it."""
+    one, other = lift(left), lift(right)
+    if one.shape != other.shape:
+        one, other = ex._matched("assume", one, other)
+    current_trace().facts.append(Fact(name, text or f"{name} holds", one, other))
+
+
+def batch_mean(total: object, divisor: object) -> Expr:
+    """A loss's reduction: the total over the divisor; kernels also offer reduction="sum"."""
+    trace = current_trace()
+    if trace.divisor is not None:
+        raise NotationError("batch_mean is used twice; a loss has one reduction")
+    trace.divisor = lift(divisor)
+    return lift(total) * ex.symbol("scale", ("1", "1"))
+
+
+# Primitives
+
+
+def hadamard(left: object, right: object) -> Expr:
+    """The element-wise product A (.) B."""
+    return ex.hadamard(lift(left), lift(right))
+
+
+def _dim(value: object, what: str) -> str:
+    if isinstance(value, Size):
+        return value.name
+    if value == 1:
+        return "1"
+    raise ShapeError(f"{what}: {value!r} is no size; sizes are symbols such as N or K")
+
+
+def row_repeat(row: Expr, rows: Size) -> Expr:
+    """rep_r(v) = 1_N v."""
+    return ex.row_repeat(lift(row), _dim(rows, "row_repeat"))
+
+
+def column_repeat(column: Expr, cols: Size) -> Expr:
+    """rep_c(u) = u 1_K^T."""
+    return ex.column_repeat(lift(column), _dim(cols, "column_repeat"))
+
+
+def rows_sum(X: Expr) -> Expr:
+    """The sum of each row, N x 1."""
+    return ex.reduce("rows_sum", lift(X))
+
+
+def columns_sum(X: Expr) -> Expr:
+    """The sum of each column, 1 x K."""
+    return ex.reduce("columns_sum", lift(X))
+
+
+def rows_mean(X: Expr) -> Expr:
+    """The mean of each row, N x 1."""
+    return ex.reduce("rows_mean", lift(X))
+
+
+def columns_mean(X: Expr) -> Expr:
+    """The mean of each column, 1 x K."""
+    return ex.reduce("columns_mean", lift(X))
+
+
+def rows_max(X: Expr) -> Expr:
+    """The maximum of each row; the gradient goes to the first one."""
+    return ex.reduce("rows_max", lift(X))
+
+
+def columns_max(X: Expr) -> Expr:
+    """The maximum of each column; the gradient goes to the first one."""
+    return ex.reduce("columns_max", lift(X))
+
+
+def elements_sum(X: Expr) -> Expr:
+    """The sum of all entries, 1 x 1."""
+    return ex.reduce("elements_sum", lift(X))
+
+
+def dot(left: Expr, right: Expr) -> Expr:
+    """The scalar product of two matrices of one shape, 1 x 1."""
+    return elements_sum(hadamard(left, right))
+
+
+def diag(X: Expr) -> Expr:
+    """The diagonal of a square matrix as a column."""
+    return ex.diag(lift(X))
+
+
+def Diag(column: Expr) -> Expr:
+    """The square matrix with a column on its diagonal."""
+    return ex.diagonal_matrix(lift(column))
+
+
+def identity(rows: Size) -> Expr:
+    return ex.identity(_dim(rows, "identity"))
+
+
+def ones(rows: Size, cols: Size) -> Expr:
+    return ex.scalar_repeat(ex.number(1), (_dim(rows, "ones"), _dim(cols, "ones")))
+
+
+def zeros(rows: Size, cols: Size) -> Expr:
+    return ex.scalar_repeat(ex.number(0), (_dim(rows, "zeros"), _dim(cols, "zeros")))
+
+
+def square(X: object) -> Expr:
+    """X (.) X."""
+    return ex.power(lift(X), Fraction(2))
+
+
+def reciprocal(X: object) -> Expr:
+    return ex.power(lift(X), Fraction(-1))
+
+
+def inv_sqrt(X: object) -> Expr:
+    return ex.power(lift(X), Fraction(-1, 2))
+
+
+def sqrt(X: Any) -> Any:
+    """The square root of a matrix, entry by entry, or of a scalar expression."""
+    if isinstance(X, Expr | Size):
+        return ex.power(lift(X), Fraction(1, 2))
+    return sp.sqrt(X)
+
+
+def exp(X: Any) -> Any:
+    """The exponential of a matrix, entry by entry, or of a scalar expression."""
+    return ex.elementwise("exp", X) if isinstance(X, Expr) else sp.exp(X)
+
+
+def log(X: Any) -> Any:
+    """The natural logarithm of a matrix, entry by entry, or of a scalar expression."""
+    if isinstance(X, Expr | Size):
+        return ex.elementwise("log", lift(X))
+    return sp.log(X)
+
+
+def tanh(X: Any) -> Any:
+    """The hyperbolic tangent of a matrix, entry by entry, or of a scalar expression."""
+    return apply(sp.tanh, X, name="tanh") if isinstance(X, Expr) else sp.tanh(X)
+
+
+def _standard(name: str, f: Callable[[sp.Expr], sp.Expr], X: Any,
+              kinks: Mapping[object, object] | None = None) -> Any:
+    return _apply_scalar(trace_scalar(f, 1, name, kinks), X) if isinstance(X, Expr) else f(X)
+
+
+def sigmoid(X: Any) -> Any:
+    """1 / (1 + exp(-x)) of every entry, or of a scalar expression."""
+    return _standard("sigmoid", lambda x: 1 / (1 + sp.exp(-x)), X)
+
+
+def log_sigmoid(X: Any) -> Any:
+    """-log(1 + exp(-x)) of every entry, or of a scalar expression."""
+    return _standard("log_sigmoid", lambda x: -sp.log(1 + sp.exp(-x)), X)
+
+
+def softplus(X: Any) -> Any:
+    """log(1 + exp(x)) of every entry, or of a scalar expression."""
+    return _standard("softplus", lambda x: sp.log(1 + sp.exp(x)), X)
+
+
+def abs(X: Any) -> Any:  # noqa: A001
+    """The absolute value; its derivative at 0 is 0."""
+    return _standard("abs", lambda x: sp.Abs(x), X, {0: 0})
+
+
+def clip(X: Expr, low: float, high: float) -> Expr:
+    """Every entry held within [low, high]; the derivative at both ends is 0."""
+    lower, upper = sp.Rational(str(low)), sp.Rational(str(high))
+
+    def clipped(x: sp.Expr) -> sp.Expr:
+        return sp.Piecewise((lower, x <= lower), (upper, x >= upper), (x, True))
+
+    return _apply_scalar(trace_scalar(clipped, 1, "clip", {lower: 0, upper: 0}), X)
+
+
+def apply(f: Callable[..., Any], X: Expr, *others: object, name: str | None = None,
+          kinks: Mapping[object, object] | None = None) -> Expr:
+    """A scalar function of SymPy symbols, entry by entry; 1 x 1 operands are repeated."""
+    title = name or getattr(f, "__name__", "f")
+    if title == "<lambda>":
+        title = "f"
+    return _apply_scalar(trace_scalar(f, 1 + len(others), title, kinks), X, *others)
+
+
+def _apply_scalar(f: ScalarFunction, X: object, *others: object) -> Expr:
+    first = lift(X)
+    operands = [first]
+    for other in others:
+        operands.append(ex._matched(f.name, first, lift(other))[1])
+    if len(operands) != len(f.variables):
+        raise NotationError(f"{f.name} takes {len(f.variables)} arguments, got {len(operands)}")
+    return ex.node("apply", tuple(operands), first.shape, f)

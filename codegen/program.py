@@ -1,0 +1,309 @@
+"""Programs: a derivation script read into named inputs, named intermediates and one output.
+
+Input: a Python function with annotated arguments. Output: a `Program`. Guaranteed: every name is
+an identifier that all targets accept, every size is declared by an input, every shape was checked
+while the function ran. Not guaranteed: anything about gradients; that is the next stages' work.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import keyword
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .errors import GradwrightError, NotationError
+from .expression import Expr, Shape, lift, symbol, symbols_of, topological
+
+CPP_WORDS = frozenset(
+    "alignas alignof asm auto bool catch char class const constexpr decltype default delete double "
+    "enum explicit export extern float friend goto inline int long mutable namespace new operator "
+    "private protected public register short signed sizeof static struct switch template this "
+    "throw typedef typename union unsigned using virtual void volatile".split()
+)
+FACE_WORDS = frozenset({"np", "forward", "backward", "vjp", "out", "reduction", "scale", "numpy"})
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An argument of a layer. `role`: variable, constant, target or hyperparameter."""
+
+    name: str
+    shape: Shape
+    role: str = "variable"
+    domain: str = "real"
+    default: float | None = None
+
+    @property
+    def expr(self) -> Expr:
+        return symbol(self.name, self.shape)
+
+    @property
+    def is_array(self) -> bool:
+        return self.role != "hyperparameter"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An assumption a script states by name: `left` equals `right`."""
+
+    name: str
+    text: str
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True)
+class Program:
+    """A forward definition: `names` maps intermediate nodes to the names the script gave them."""
+
+    name: str
+    title: str
+    inputs: tuple[Input, ...]
+    output_name: str
+    output: Expr
+    names: tuple[tuple[Expr, str], ...] = ()
+    conventions: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    divisor: Expr | None = None
+    source: str = ""
+    details: str = ""
+
+    @property
+    def upstream(self) -> str:
+        return f"D{self.output_name}"
+
+    @property
+    def variables(self) -> tuple[Input, ...]:
+        return tuple(i for i in self.inputs if i.role == "variable")
+
+    @property
+    def positive(self) -> frozenset[str]:
+        """Symbols known to be positive; `scale` is the factor of a loss's reduction."""
+        return frozenset({i.name for i in self.inputs if i.domain == "positive"} | {"scale"})
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        found = dict.fromkeys(d for i in self.inputs for d in i.shape if d != "1")
+        return tuple(found)
+
+    def input(self, name: str) -> Input:
+        return next(i for i in self.inputs if i.name == name)
+
+    def name_of(self, node: Expr) -> str | None:
+        return self.output_name if node is self.output else dict(self.names).get(node)
+
+    @property
+    def is_loss(self) -> bool:
+        return self.output.is_scalar
+
+
+@dataclass
+class _Trace:
+    """What a script says while it runs."""
+
+    codes: set[types.CodeType]
+    names: dict[str, Expr] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    divisor: Expr | None = None
+
+
+_current: contextvars.ContextVar[_Trace | None] = contextvars.ContextVar("trace", default=None)
+
+
+def current_trace() -> _Trace:
+    trace = _current.get()
+    if trace is None:
+        raise NotationError("facts and reductions are stated inside a layer's function")
+    return trace
+
+
+def check_name(name: str, what: str) -> str:
+    """Names reach Python and C++ code, so they are identifiers of both and no reserved words."""
+    if not _NAME.match(name):
+        raise NotationError(f"{what} {name!r} is no identifier; use letters, digits and _")
+    if keyword.iskeyword(name) or name in CPP_WORDS or name in FACE_WORDS:
+        raise NotationError(f"{what} {name!r} is a reserved word; choose another name")
+    if "__" in name:
+        raise NotationError(f"{what} {name!r}: double underscores are reserved")
+    return name
+
+
+@contextmanager
+def located(script: str) -> Iterator[None]:
+    """Errors raised below leave as one line that names the script's line."""
+    try:
+        yield
+    except GradwrightError as error:
+        line = _line_in(script, error)
+        if line and not str(error).startswith(display_path(script)):
+            raise type(error)(f"{display_path(script)}:{line}: {error}") from None
+        raise
+    except RecursionError:
+        raise
+    except Exception as error:
+        line = _line_in(script, error) or getattr(error, "lineno", 1)
+        raise NotationError(
+            f"{display_path(script)}:{line}: {type(error).__name__}: {error}{_remedy(error)}"
+        ) from None
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, NameError):
+        return (
+            "; a size is declared by an input such as Matrix[N, K] or by sizes('A B'), the "
+            "primitives are listed by `gradwright primitives`"
+        )
+    return ""
+
+
+def _line_in(script: str, error: BaseException) -> int | None:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == script:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def display_path(path: str) -> str:
+    """The path as a user would type it: relative to the working directory where possible."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return path
+
+
+def trace_program(
+    function: Callable[..., object],
+    inputs: tuple[Input, ...],
+    *,
+    codes: set[types.CodeType],
+    conventions: tuple[str, ...] = (),
+    output_name: str | None = None,
+    call: Callable[..., object] | None = None,
+) -> Program:
+    """Run the function on symbols and read its names off its frame."""
+    script = function.__code__.co_filename
+    trace = _Trace(codes | {function.__code__})
+    with located(script):
+        for item in inputs:
+            check_name(item.name, "the argument")
+        token = _current.set(trace)
+        try:
+            with _watch_names(trace):
+                result = (call or function)(*(i.expr for i in inputs))
+        finally:
+            _current.reset(token)
+        output = _checked_output(function.__name__, result)
+        program = _assemble(function, inputs, output, trace, conventions, output_name)
+        _check_sizes(program)
+        return program
+
+
+@contextmanager
+def _watch_names(trace: _Trace) -> Iterator[None]:
+    """Local variables of the script's functions, as they stand when each function returns."""
+
+    def on_event(frame: types.FrameType, event: str, arg: object) -> None:
+        if event == "return" and frame.f_code in trace.codes:
+            for name, value in frame.f_locals.items():
+                if isinstance(value, Expr):
+                    trace.names[name] = value
+
+    previous = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        yield
+    finally:
+        sys.setprofile(previous)
+
+
+def _checked_output(name: str, result: object) -> Expr:
+    if result is None:
+        raise NotationError(f"{name} returns nothing; return the forward value")
+    if isinstance(result, tuple | list | dict):
+        raise NotationError(f"{name} returns {type(result).__name__}; a layer returns one matrix")
+    return lift(result)
+
+
+def _assemble(
+    function: Callable[..., object],
+    inputs: tuple[Input, ...],
+    output: Expr,
+    trace: _Trace,
+    conventions: tuple[str, ...],
+    output_name: str | None,
+) -> Program:
+    input_names = {i.name for i in inputs}
+    reachable = set(topological(output))
+    named: dict[Expr, str] = {}
+    for name, value in trace.names.items():
+        if value in reachable and value.op not in ("symbol", "number", "size"):
+            named.setdefault(value, check_name(name, "the name"))
+    chosen = output_name or named.get(output) or _free_name(input_names, output)
+    named.pop(output, None)
+    order = {node: place for place, node in enumerate(topological(output))}
+    names = tuple(sorted(named.items(), key=lambda item: order[item[0]]))
+    _check_gradient_names(inputs, chosen, [name for _, name in names])
+    text = inspect.getdoc(function) or ""
+    module = sys.modules.get(function.__module__)
+    if not text and module is not None:
+        text = inspect.getdoc(module) or ""
+    title, _, details = text.partition("\n")
+    fallback = function.__name__.replace("_", " ") + "."
+    return Program(
+        check_name(function.__name__, "the layer"), title.strip() or fallback, inputs, chosen,
+        output, names, conventions, tuple(trace.facts), trace.divisor,
+        function.__code__.co_filename, details.strip(),
+    )  # fmt: skip
+
+
+def _free_name(used: set[str], output: Expr) -> str:
+    wanted = ["L", "loss"] if output.is_scalar else ["Y", "Out"]
+    return next(name for name in [*wanted, "Result"] if name not in used)
+
+
+def _check_gradient_names(inputs: tuple[Input, ...], output: str, names: list[str]) -> None:
+    used = [i.name for i in inputs] + names + [output]
+    sizes = {d for i in inputs for d in i.shape if d != "1"}
+    for name in used:
+        if name in sizes:
+            raise NotationError(f"{name} names a matrix and a size; rename one of them")
+    gradients = [f"D{i.name}" for i in inputs if i.role == "variable"] + [f"D{output}"]
+    for name in gradients:
+        if name in used or name in sizes or gradients.count(name) > 1:
+            raise NotationError(
+                f"{name} is the gradient of {name[1:]} and cannot name anything else"
+            )
+
+
+def _check_sizes(program: Program) -> None:
+    declared = set(program.sizes) | {"1"}
+    for node in topological(program.output):
+        wanted = {*node.shape} | ({str(node.attr)} if node.op == "size" else set())
+        for dim in sorted(wanted - declared):
+            raise NotationError(
+                f"{program.name}: the size {dim} is not declared by any argument; declared: "
+                f"{', '.join(program.sizes)}"
+            )
+
+
+def assuming(program: Program, fact: Fact) -> Program:
+    """The variant of a program that may use a fact; its name says so."""
+    conventions = (*program.conventions, f"assumes that {fact.text}")
+    return replace(
+        program, name=f"{program.name}_{fact.name}", conventions=conventions, facts=(fact,)
+    )
+
+
+def input_names_used(program: Program) -> list[str]:
+    used = set(symbols_of(program.output))
+    return [i.name for i in program.inputs if i.name in used]

@@ -1,0 +1,115 @@
+"""P1: equality for all sizes, by two routes.
+
+Route B differentiates `sum(DY (.) Y)` entry by entry in index notation, without the rules of
+route A. Input: a program and gradients in matrix form. Output: a `Proof`, or a `ProofFailure`.
+Guaranteed: "proved" means identical index normal forms for every size, hence equal matrices
+wherever the forward pass is defined (kinks have the values their script declares).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from . import index_form as ix
+from .expression import Expr
+from .primitives import Entries, directional_sum
+from .program import Fact, Program
+
+_LABELS = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Route B's normal form of each gradient; `seconds` is not part of any checked-in file."""
+
+    gradients: tuple[tuple[str, ix.Poly], ...]
+    dims: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+def route_b(program: Program, facts: tuple[Fact, ...] = ()) -> Proof:
+    """Differentiate the whole layer in index notation, DY generic."""
+    start = time.perf_counter()
+    entry = Entries(program.positive)
+    total = directional_sum(program.output, program.upstream, entry)
+    found = []
+    for variable in program.variables:
+        labels = labels_of(variable.expr)
+        found.append((variable.name, ix.differentiate(total, variable.name, labels)))
+    return Proof(tuple(found), (), time.perf_counter() - start)
+
+
+def labels_of(matrix: Expr) -> tuple[str, ...]:
+    return tuple(l for l, d in zip(_LABELS, matrix.shape, strict=True) if d != "1")
+
+
+def difference(wanted: ix.Poly, claim: Expr, entry: Entries, facts: tuple[Fact, ...] = ()) -> ix.Poly:
+    """Zero iff proved: route B's entry minus the claimed matrix's entry, facts applied to both."""
+    gap = wanted - entry(claim, *_LABELS)
+    for fact in facts:
+        gap = apply_fact(gap, fact, entry)
+    return gap
+
+
+def is_proved(
+    wanted: ix.Poly, claim: Expr, entry: Entries, facts: tuple[Fact, ...] = ()
+) -> bool:
+    return ix.is_zero(difference(wanted, claim, entry, facts))
+
+
+def equal_everywhere(first: Expr, second: Expr, entry: Entries) -> bool:
+    """Whether two matrices have one normal form."""
+    return first.shape == second.shape and ix.is_zero(
+        entry(first, *_LABELS) - entry(second, *_LABELS)
+    )
+
+
+def apply_fact(poly: ix.Poly, fact: Fact, entry: Entries) -> ix.Poly:
+    """Use `sum over a matrix = value` wherever a summed index meets that matrix alone."""
+    left = entry(fact.left, *_LABELS)
+    right = entry(fact.right, *_LABELS)
+    ((pattern, _),), _ = left.terms[0]
+    assert isinstance(pattern, ix.Contraction)
+    ((element, _),) = pattern.factors
+    assert isinstance(element, ix.Element)
+    place = next(
+        i for i, label in enumerate(element.indices) if label == pattern.bound[0][0]
+    )
+
+    def match(atom: ix.Atom) -> ix.Poly | None:
+        if not isinstance(atom, ix.Contraction):
+            return None
+        for label, dim in atom.bound:
+            users = [(a, e) for a, e in atom.factors if label in a.labels]
+            if len(users) != 1 or users[0][1] != 1:
+                continue
+            user = users[0][0]
+            if isinstance(user, ix.Element) and user.name == element.name:
+                if user.indices[place] == label and user.indices.count(label) == 1:
+                    rest = ix.Poly(((tuple(f for f in atom.factors if f[0] != user), ix.ONE),))
+                    bound = [item for item in atom.bound if item[0] != label]
+                    return apply_fact(ix.sum_over(right * rest, bound), fact, entry)
+        return None
+
+    return ix.replace_atoms(poly, match)
+
+
+def check_fact(fact: Fact, entry: Entries) -> str | None:
+    """Why a fact cannot be used, or None: facts fix the sums of rows or columns of one matrix."""
+    left = entry(fact.left, *_LABELS)
+    right = entry(fact.right, *_LABELS)
+    simple = len(left.terms) == 1 and left.terms[0][1] == 1 and len(left.terms[0][0]) == 1
+    atom = left.terms[0][0][0][0] if simple else None
+    if not isinstance(atom, ix.Contraction) or len(atom.bound) != 1 or len(atom.factors) != 1:
+        return "state a fact about rows_sum or columns_sum of one input: assume(..., rows_sum(T), 1)"
+    if not isinstance(atom.factors[0][0], ix.Element) or atom.factors[0][1] != 1:
+        return "the sum in a fact is over an input itself"
+    if right.labels:
+        return "the value in a fact is a number or a hyperparameter"
+    return None
+
+
+def all_proved(checks: Iterable[bool]) -> bool:
+    return all(list(checks))

@@ -1,0 +1,315 @@
+"""Scalar functions: SymPy expressions applied to every entry of a matrix.
+
+Input: a Python function of SymPy symbols. Output: a `ScalarFunction` whose value, derivative and
+kinks are known, and its entry in index normal form. Guaranteed: the derivative is SymPy's, on
+each branch; a jump of the derivative is declared by the script or refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import sympy as sp
+from sympy.core.relational import Relational
+
+from . import index_form as ix
+from .errors import NotationError, UnsupportedPrimitive
+
+KNOWN_FUNCTIONS = (
+    sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.erf, sp.erfc, sp.sin, sp.cos, sp.tan, sp.atan,
+    sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise, sp.Heaviside,
+)  # fmt: skip
+_STRUCTURE = (sp.Symbol, sp.Rational, sp.Add, sp.Mul, sp.Pow, Relational, sp.And, sp.Or, sp.Not)
+_CONSTANTS = (sp.pi, sp.E, sp.true, sp.false)
+
+
+@dataclass(frozen=True)
+class ScalarFunction:
+    """f(variables...) as a SymPy expression; `kinks` are points where f' jumps, with its value."""
+
+    name: str
+    variables: tuple[sp.Symbol, ...]
+    expr: sp.Expr
+    kinks: tuple[tuple[sp.Expr, sp.Expr], ...] = ()
+
+    def derivative(self, position: int) -> ScalarFunction:
+        """The partial derivative by one variable, on the branches of the function."""
+        variable = self.variables[position]
+        result = sp.diff(self.expr, variable)
+        suffix = "" if len(self.variables) == 1 else f"_{variable.name}"
+        return ScalarFunction(f"{self.name}_prime{suffix}", self.variables, result)
+
+    def polynomial_in_value(self) -> sp.Poly | None:
+        """p with f' = p(f), proved, or None. Its generator is the symbol `y`."""
+        return _derivative_in_value(self)
+
+    @property
+    def is_smooth(self) -> bool:
+        return not self.expr.has(sp.Piecewise)
+
+
+def trace_scalar(
+    f: Callable[..., object] | sp.Expr,
+    arity: int,
+    name: str | None = None,
+    kinks: Mapping[object, object] | None = None,
+) -> ScalarFunction:
+    """Call f on SymPy symbols and check what comes back."""
+    title = name or getattr(f, "__name__", "function")
+    parameters = list(inspect.signature(f).parameters) if callable(f) else ["x"]
+    if len(parameters) < arity:
+        raise NotationError(f"{title}: takes {len(parameters)} arguments, is applied to {arity}")
+    variables = tuple(sp.Symbol(p, real=True) for p in parameters[:arity])
+    if isinstance(f, sp.Expr) and not callable(f):
+        value: object = f
+    else:
+        value = f(*variables)  # type: ignore[operator]
+    if isinstance(value, int | float | Fraction):
+        value = sp.Rational(str(value))
+    if not isinstance(value, sp.Expr):
+        raise NotationError(
+            f"{title}: a scalar function returns a SymPy expression, got {type(value).__name__}"
+        )
+    expr = _branches(_exact(value))
+    _check_known(title, expr, variables)
+    return _with_kinks(ScalarFunction(title, variables, expr), dict(kinks or {}))
+
+
+def _exact(expr: sp.Expr) -> sp.Expr:
+    floats = {number: sp.Rational(str(number)) for number in expr.atoms(sp.Float)}
+    return expr.xreplace(floats)
+
+
+def _branches(expr: sp.Expr) -> sp.Expr:
+    """Max, Min, Abs, sign and Heaviside as Piecewise, so that a branch decides at a boundary."""
+
+    def maximum(*args: sp.Expr) -> sp.Expr:
+        ordered = sorted(args, key=lambda a: (not a.free_symbols, sp.default_sort_key(a)))
+        result = ordered[-1]
+        for arg in reversed(ordered[:-1]):
+            result = sp.Piecewise((arg, arg > result), (result, True))
+        return result
+
+    def minimum(*args: sp.Expr) -> sp.Expr:
+        ordered = sorted(args, key=lambda a: (not a.free_symbols, sp.default_sort_key(a)))
+        result = ordered[-1]
+        for arg in reversed(ordered[:-1]):
+            result = sp.Piecewise((arg, arg < result), (result, True))
+        return result
+
+    expr = expr.replace(sp.Max, maximum).replace(sp.Min, minimum)
+    expr = expr.replace(sp.Abs, lambda a: sp.Piecewise((a, a > 0), (-a, a < 0), (0, True)))
+    expr = expr.replace(sp.sign, lambda a: sp.Piecewise((1, a > 0), (-1, a < 0), (0, True)))
+    return expr.replace(sp.Heaviside, lambda a, *_: sp.Piecewise((1, a > 0), (0, True)))
+
+
+def _check_known(title: str, expr: sp.Expr, variables: Sequence[sp.Symbol]) -> None:
+    for part in sp.preorder_traversal(expr):
+        if isinstance(part, sp.Symbol):
+            if part not in variables:
+                raise NotationError(
+                    f"{title}: the symbol {part} is no argument; pass it as one: "
+                    f"apply(f, X, {part})"
+                )
+        elif part in _CONSTANTS or isinstance(part, (*_STRUCTURE, *KNOWN_FUNCTIONS)):
+            continue
+        elif isinstance(part, sp.Tuple) or type(part).__name__ == "ExprCondPair":
+            continue
+        else:
+            known = ", ".join(sorted(f.__name__ for f in KNOWN_FUNCTIONS))
+            raise UnsupportedPrimitive(
+                f"{title}: {type(part).__name__} {part} has no rule; known: {known}. A new one "
+                "needs a line in scalar.to_index and in each target's table of functions"
+            )
+
+
+def _with_kinks(f: ScalarFunction, declared: dict[object, object]) -> ScalarFunction:
+    """Check the jumps of f' against the declared ones; pick the branch that gives them."""
+    wanted = {sp.sympify(_plain(f, k)): sp.sympify(_plain(f, v)) for k, v in declared.items()}
+    x = f.variables[0]
+    kinks = []
+    for point in _boundaries(f):
+        left, right = (_one_sided_slope(f, point, side) for side in "-+")
+        if left == right:
+            continue
+        if point not in wanted:
+            raise NotationError(
+                f"{f.name} has a kink at {point}: its derivative jumps from {left} to {right}. "
+                f"Declare the value there, for example kinks={{{point}: {left}}}"
+            )
+        value = wanted.pop(point)
+        chosen = _branch_with(f, point, value)
+        if chosen is None:
+            raise NotationError(
+                f"{f.name}: the derivative at {point} is declared as {value}, but it is {left} on "
+                f"the left and {right} on the right; declare one of the two"
+            )
+        f = chosen
+        kinks.append((point, value))
+    if wanted:
+        raise NotationError(f"{f.name} has no kink at {next(iter(wanted))}; remove it from kinks")
+    return ScalarFunction(f.name, f.variables, f.expr, tuple(kinks))
+
+
+def _plain(f: ScalarFunction, value: object) -> object:
+    """Declared values are numbers or the names of parameters, never strings to evaluate."""
+    if isinstance(value, str):
+        named = {v.name: v for v in f.variables}
+        if value not in named:
+            raise NotationError(f"{f.name}: kinks name {value!r}, which is no parameter")
+        return named[value]
+    if isinstance(value, float):
+        return sp.Rational(str(value))
+    if isinstance(value, int | Fraction | sp.Expr):
+        return value
+    raise NotationError(f"{f.name}: kinks map numbers to numbers, got {value!r}")
+
+
+def _boundaries(f: ScalarFunction) -> list[sp.Expr]:
+    """Points of the first variable at which a branch ends, where that is a fixed number."""
+    x = f.variables[0]
+    points: set[sp.Expr] = set()
+    for relation in f.expr.atoms(Relational):
+        difference = relation.lhs - relation.rhs
+        if difference.free_symbols == {x}:
+            roots = sp.solveset(difference, x, sp.S.Reals)
+            points |= set(roots) if isinstance(roots, sp.FiniteSet) else set()
+    return sorted(points, key=sp.default_sort_key)
+
+
+def _one_sided_slope(f: ScalarFunction, point: sp.Expr, side: str) -> sp.Expr:
+    """The limit of f' at the point, on the branch that holds just beside it."""
+    x = f.variables[0]
+    gaps = [abs(other - point) for other in _boundaries(f) if other != point]
+    probe = point + min([*gaps, sp.S.One]) / 2 * (1 if side == "+" else -1)
+
+    def branch(*pairs: sp.Tuple) -> sp.Expr:
+        return next(value for value, condition in pairs if condition.subs(x, probe) == True)  # noqa: E712
+
+    return sp.limit(sp.diff(f.expr.replace(sp.Piecewise, branch), x), x, point, side)
+
+
+def _branch_with(f: ScalarFunction, point: sp.Expr, value: sp.Expr) -> ScalarFunction | None:
+    x = f.variables[0]
+
+    def loosen(relation: Relational) -> Relational:
+        if (relation.lhs - relation.rhs).subs(x, point) != 0:
+            return relation
+        swapped = {">": sp.Ge, ">=": sp.Gt, "<": sp.Le, "<=": sp.Lt}
+        return swapped[relation.rel_op](relation.lhs, relation.rhs)
+
+    loose = f.expr.xreplace({r: loosen(r) for r in f.expr.atoms(Relational)})
+    for expr in (f.expr, loose):
+        if sp.simplify(sp.diff(expr, x).subs(x, point) - value) == 0:
+            return ScalarFunction(f.name, f.variables, expr)
+    return None
+
+
+def to_index(expr: sp.Expr, values: Mapping[sp.Symbol, ix.Poly]) -> ix.Poly:
+    """The index normal form of a scalar expression whose symbols have the given entries."""
+    if isinstance(expr, sp.Symbol):
+        return values[expr]
+    if isinstance(expr, sp.Rational):
+        return ix.constant(Fraction(int(expr.p), int(expr.q)))
+    if expr in (sp.pi, sp.E):
+        return ix.named_constant("pi" if expr == sp.pi else "e")
+    if isinstance(expr, sp.Add):
+        return ix.add(*(to_index(a, values) for a in expr.args))
+    if isinstance(expr, sp.Mul):
+        return ix.product(to_index(a, values) for a in expr.args)
+    if isinstance(expr, sp.exp):
+        return ix.exp(to_index(expr.args[0], values))
+    if isinstance(expr, sp.Pow):
+        if isinstance(expr.exp, sp.Rational):
+            exponent = Fraction(int(expr.exp.p), int(expr.exp.q))
+            return ix.power(to_index(expr.base, values), exponent)
+        return ix.exp(to_index(expr.exp, values) * ix.log(to_index(expr.base, values)))
+    if isinstance(expr, sp.tanh | sp.sinh | sp.cosh):
+        return to_index(expr.rewrite(sp.exp), values)
+    if isinstance(expr, sp.erfc):
+        return ix.UNIT - ix.function("erf", to_index(expr.args[0], values))
+    if isinstance(expr, sp.Piecewise):
+        return _piecewise(expr, values)
+    if isinstance(expr, KNOWN_FUNCTIONS):
+        return ix.function(type(expr).__name__, to_index(expr.args[0], values))
+    if hasattr(expr, "definition"):
+        return to_index(expr.definition(), values)
+    raise UnsupportedPrimitive(f"{type(expr).__name__} has no index form; add it to to_index")
+
+
+def _piecewise(expr: sp.Piecewise, values: Mapping[sp.Symbol, ix.Poly]) -> ix.Poly:
+    result = ix.ZERO
+    remaining = ix.UNIT
+    for value, condition in expr.args:
+        holds = _condition(condition, values)
+        result = result + remaining * holds * to_index(value, values)
+        remaining = remaining * (ix.UNIT - holds)
+    return result
+
+
+def _condition(condition: object, values: Mapping[sp.Symbol, ix.Poly]) -> ix.Poly:
+    """The indicator of a condition; boundaries have measure zero and their declared value."""
+    if condition in (sp.true, True):
+        return ix.UNIT
+    if condition in (sp.false, False):
+        return ix.ZERO
+    if isinstance(condition, sp.And):
+        return ix.product(_condition(c, values) for c in condition.args)
+    if isinstance(condition, sp.Or):
+        none = ix.product(ix.UNIT - _condition(c, values) for c in condition.args)
+        return ix.UNIT - none
+    if isinstance(condition, sp.Not):
+        return ix.UNIT - _condition(condition.args[0], values)
+    if isinstance(condition, Relational) and condition.rel_op in (">", ">="):
+        return ix.step(to_index(condition.lhs - condition.rhs, values))
+    if isinstance(condition, Relational) and condition.rel_op in ("<", "<="):
+        return ix.step(to_index(condition.rhs - condition.lhs, values))
+    raise UnsupportedPrimitive(f"the condition {condition} is no comparison of scalars")
+
+
+def equal(first: sp.Expr, second: sp.Expr) -> bool:
+    """Whether two scalar expressions are proved equal by the kernel."""
+    names = sorted(first.free_symbols | second.free_symbols, key=lambda s: s.name)
+    values = {s: ix.element(s.name, positive=bool(s.is_positive)) for s in names}
+    return ix.is_zero(to_index(first, values) - to_index(second, values))
+
+
+def _derivative_in_value(f: ScalarFunction, degree: int = 2) -> sp.Poly | None:
+    """Fit f' = sum c_ij a_i y^j at exact points (exp x an independent number), then prove it."""
+    if not f.is_smooth or not f.expr.has(sp.exp, sp.tanh) or f.expr.has(sp.erf, sp.log):
+        return None
+    x, parameters = f.variables[0], f.variables[1:]
+    y, t = sp.Symbol("y", real=True), sp.Symbol("t", positive=True)
+    basis = [p * y**j for j in range(degree + 1) for p in (sp.S.One, *parameters)]
+    value = f.expr.rewrite(sp.exp).subs(sp.exp(-x), 1 / t).subs(sp.exp(x), t)
+    slope = sp.diff(f.expr, x).rewrite(sp.exp).subs(sp.exp(-x), 1 / t).subs(sp.exp(x), t)
+    if sp.simplify(value).has(sp.exp) or sp.simplify(slope).has(sp.exp):
+        value, slope = sp.powsimp(sp.expand(value)), sp.powsimp(sp.expand(slope))
+        if value.has(sp.exp) or slope.has(sp.exp):
+            value, slope = (
+                e.replace(sp.exp, lambda a: t ** (a / x)) for e in (value, slope)
+            )
+            if value.has(sp.exp) or slope.has(sp.exp):
+                return None
+    rows, right = [], []
+    for i in range(len(basis) + 2):
+        point = {x: sp.Rational(2 * i + 3, 7), t: sp.Rational(3 * i + 2, 5)}
+        point |= {p: sp.Rational(5 * i + k + 1, 3) for k, p in enumerate(parameters)}
+        at = value.subs(point)
+        rows.append([b.subs({y: at, **point}) for b in basis])
+        right.append(slope.subs(point))
+    unknowns = sp.symbols(f"c0:{len(basis)}")
+    equations = [
+        sum(c * u for c, u in zip(row, unknowns, strict=True)) - r
+        for row, r in zip(rows, right, strict=True)
+    ]
+    solutions = list(sp.linsolve(equations, unknowns))
+    if not solutions or any(s.free_symbols for s in solutions[0]):
+        return None
+    candidate = sum((c * b for c, b in zip(solutions[0], basis, strict=True)), sp.S.Zero)
+    if not equal(candidate.subs(y, f.expr), sp.diff(f.expr, x)):
+        return None
+    return sp.Poly(candidate, y)

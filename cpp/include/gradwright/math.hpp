@@ -1,0 +1,312 @@
+// Elementary functions for kernels, overloaded for float and double.
+//
+// float: branch-free code that compilers turn into vector instructions inside a loop; largest errors,
+// over every float, are printed by accuracy/accuracy.cpp.  Nothing relies on -ffast-math; the
+// coefficients come from fit_coefficients.py.  Selections come last, on results: a compiler that sees
+// an argument clamped to a constant evaluates both cases and blends after every operation.
+// double: the C library, or compositions of it.
+//
+// The exact limits hold: exp(-inf) = 0, tanh(+-inf) = +-1, log(0) = -inf ...; NaN gives NaN.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#define GRADWRIGHT_INLINE [[gnu::always_inline]] inline
+
+namespace gradwright {
+
+namespace detail {
+
+inline constexpr float infinity = std::numeric_limits<float>::infinity();
+inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+GRADWRIGHT_INLINE std::uint32_t bits(float x) {
+    std::uint32_t b;
+    std::memcpy(&b, &x, sizeof b);
+    return b;
+}
+
+GRADWRIGHT_INLINE float from_bits(std::uint32_t b) {
+    float x;
+    std::memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+GRADWRIGHT_INLINE float power_of_two(std::uint32_t n) { return from_bits((n + 127U) << 23U); }
+
+/// Horner's rule, coefficients from the lowest power up.
+GRADWRIGHT_INLINE float polynomial(float, float c) { return c; }
+template <class... Rest>
+GRADWRIGHT_INLINE float polynomial(float x, float c, Rest... rest) {
+    return c + x * polynomial(x, rest...);
+}
+
+/// x = n log 2 + r with integer n and |r| <= log(2) / 2; for |x| < 2^21.
+struct Reduced {
+    std::uint32_t n;  // modulo 2^23
+    float r;
+};
+
+GRADWRIGHT_INLINE Reduced reduce(float x) {
+    constexpr float round = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer
+    constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
+    const float shifted = x * 1.44269504F + round;
+    const float n = shifted - round;
+    return {bits(shifted), (x - n * log2_upper) - n * log2_lower};
+}
+
+/// exp(r) - 1 for |r| <= log(2) / 2
+GRADWRIGHT_INLINE float expm1_reduced(float r) {
+    const float p = polynomial(r, 0.5F, 0.166665211F, 0.0416663885F, 0.00836868025F, 0.00139418687F);
+    return r + r * r * p;
+}
+
+/// factor 2^n (1 + t) for n <= 63, rounded once where it becomes subnormal
+GRADWRIGHT_INLINE float scale_down(float factor, std::uint32_t n, float t) {
+    return (factor + factor * t) * power_of_two(n + 64U) * 5.42101086e-20F;  // 2^-64
+}
+
+/// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt(2)]
+GRADWRIGHT_INLINE float log_reduced(float f, float e) {
+    constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
+    const float p = polynomial(f, 0.333333105F, -0.249999866F, 0.20002225F, -0.16669251F, 0.142186746F,
+                               -0.123843417F, 0.118729092F, -0.117898889F, 0.0691556782F);
+    const float square = f * f;
+    return (((square * f * p + e * log2_lower) - 0.5F * square) + f) + e * log2_upper;
+}
+
+/// x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), for normal x > 0
+struct Normalised {
+    std::int32_t e;
+    float f;
+};
+
+GRADWRIGHT_INLINE Normalised normalise(float x) {
+    constexpr std::uint32_t sqrt_half = 0x3f3504f3U;
+    const std::uint32_t offset = bits(x) - sqrt_half;
+    return {static_cast<std::int32_t>(offset) >> 23, from_bits((offset & 0x7fffffU) + sqrt_half) - 1.0F};
+}
+
+/// log(1 + x) for finite x > -1, given u = 1 + x rounded and what rounding lost, (1 + x) - u
+GRADWRIGHT_INLINE float log1p_compensated(float u, float lost) {
+    const Normalised normal = normalise(u);
+    const std::int32_t e = normal.e < 126 ? normal.e : 126;
+    const float f = normal.f + lost * power_of_two(static_cast<std::uint32_t>(-e));
+    return log_reduced(f, static_cast<float>(normal.e));
+}
+
+/// exp(-square_scale x^2) exp(y^2) erfc(y) for x >= 0, |x| < 15
+GRADWRIGHT_INLINE float gaussian_tail(float x, float square_scale, float y) {
+    // x^2 needs more digits than one float holds: the upper half of x squares exactly.
+    const float upper = from_bits(bits(x) & 0xfffff000U);
+    Reduced reduced = reduce(-square_scale * (upper * upper));
+    reduced.r -= square_scale * ((x - upper) * (x + upper));
+    const float q = 1.0F / (y + 2.0F);
+    const float p = polynomial(1.0F - 4.0F * q, 1.02158272F, -0.68716085F, 0.279471397F, -0.0364367962F,
+                               -0.0215024129F, 0.00643844064F, 0.00304300012F, -0.000730375526F,
+                               -0.000530239486F, -4.59075964e-05F);
+    return scale_down(p * q, reduced.n, expm1_reduced(reduced.r));
+}
+
+}  // namespace detail
+
+// ---- float ---------------------------------------------------------------------------------------
+
+GRADWRIGHT_INLINE float abs(float x) { return std::fabs(x); }
+GRADWRIGHT_INLINE float sqrt(float x) { return std::sqrt(x); }
+
+/// exp(x) for x <= 0, cheaper than exp
+GRADWRIGHT_INLINE float exp_nonpositive(float x) {
+    const detail::Reduced reduced = detail::reduce(x);
+    const float value = detail::scale_down(1.0F, reduced.n, detail::expm1_reduced(reduced.r));
+    return x < -104.0F ? 0.0F : value;
+}
+
+GRADWRIGHT_INLINE float exp(float x) {
+    const detail::Reduced reduced = detail::reduce(x);
+    // 2^n itself may be out of range where the result is not: scale twice.
+    const std::uint32_t exponent = reduced.n << 23U;
+    const std::uint32_t half =
+        static_cast<std::uint32_t>(static_cast<std::int32_t>(exponent) >> 1) & 0xff800000U;
+    const float first = detail::from_bits(half + 0x3f800000U);
+    const float second = detail::from_bits(exponent - half + 0x3f800000U);
+    float value = (1.0F + detail::expm1_reduced(reduced.r)) * first * second;
+    value = x < -104.0F ? 0.0F : value;
+    return x > 89.0F ? detail::infinity : value;
+}
+
+/// exp(x) - 1
+GRADWRIGHT_INLINE float expm1(float x) {
+    const detail::Reduced reduced = detail::reduce(x);
+    const float tail = detail::expm1_reduced(reduced.r);
+    // (2^n - 1) + 2^n tail, all halved: 2^n may be infinite where the result is not.
+    const float scale = detail::power_of_two(reduced.n - 1U);
+    float value = (scale * tail + (scale - 0.5F)) * 2.0F;
+    value = x == reduced.r ? tail : value;  // n = 0: nothing may be lost to halving
+    value = x < -18.0F ? -1.0F : value;
+    return x > 89.0F ? detail::infinity : value;
+}
+
+GRADWRIGHT_INLINE float log(float x) {
+    const bool subnormal = x < std::numeric_limits<float>::min();
+    const detail::Normalised normal = detail::normalise(subnormal ? x * 8388608.0F : x);
+    const float e = static_cast<float>(normal.e) - (subnormal ? 23.0F : 0.0F);
+    float value = detail::log_reduced(normal.f, e);
+    value = x < detail::infinity ? value : x;
+    value = x == 0.0F ? -detail::infinity : value;
+    return x < 0.0F ? detail::nan : value;
+}
+
+/// log(1 + x)
+GRADWRIGHT_INLINE float log1p(float x) {
+    const float u = 1.0F + x;
+    float value = detail::log1p_compensated(u, x > 1.0F ? 1.0F - (u - x) : x - (u - 1.0F));
+    value = x < detail::infinity ? value : x;
+    value = x == 0.0F ? x : value;  // keeps the sign of zero
+    value = x == -1.0F ? -detail::infinity : value;
+    return x < -1.0F ? detail::nan : value;
+}
+
+GRADWRIGHT_INLINE float tanh(float x) {
+    const float positive = abs(x), square = x * x;
+    const float p = detail::polynomial(square, -0.333333194F, 0.133326367F, -0.0538568497F, 0.0210883114F,
+                                       -0.00629566517F);
+    const detail::Reduced reduced = detail::reduce(2.0F * positive);
+    const float e = detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
+    float value = 1.0F - 2.0F / (e + 1.0F);
+    value = positive > 9.5F ? 1.0F : value;
+    return positive < 0.55F ? x + x * square * p : std::copysign(value, x);
+}
+
+/// 1 / (1 + exp(-x))
+GRADWRIGHT_INLINE float sigmoid(float x) {
+    const float e = exp_nonpositive(-abs(x));
+    const float sum = 1.0F + e;
+    const float lost = e - (sum - 1.0F);  // (1 + e) - sum, exactly
+    const float value = (x < 0.0F ? e : 1.0F) / sum;
+    return value - value * lost * (1.0F - 0.5F * e);
+}
+
+/// log(1 + exp(x))
+GRADWRIGHT_INLINE float softplus(float x) {
+    const detail::Reduced reduced = detail::reduce(-abs(x));
+    const float e = detail::scale_down(1.0F, reduced.n, detail::expm1_reduced(reduced.r));
+    const float u = 1.0F + e;
+    float value = detail::log1p_compensated(u, e - (u - 1.0F));
+    value = abs(x) > 104.0F ? 0.0F : value;
+    return x > 0.0F ? x + value : value;
+}
+
+GRADWRIGHT_INLINE float erf(float x) {
+    const float positive = abs(x), square = x * x;
+    const float near = detail::polynomial(square, 0.128379166F, -0.376126289F, 0.112836242F, -0.0268555861F,
+                                          0.00519193616F, -0.000804361072F, 7.96824024e-05F);
+    const float logarithm = detail::polynomial(positive, -0.00012606931F, -1.12796664F, -0.636686862F,
+                                               -0.104370691F, 0.0224405024F, -0.00309724244F, 0.00020148691F);
+    const detail::Reduced reduced = detail::reduce(logarithm);
+    float value = 1.0F - detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
+    value = positive > 4.0F ? 1.0F : value;
+    return positive < 0.86F ? x + x * near : std::copysign(value, x);
+}
+
+/// 1 - erf(x)
+GRADWRIGHT_INLINE float erfc(float x) {
+    const float positive = abs(x);
+    float value = detail::gaussian_tail(positive, 1.0F, positive);
+    value = positive > 10.1F ? 0.0F : value;
+    return x < 0.0F ? 2.0F - value : value;
+}
+
+/// The distribution function of a standard normal variable, erfc(-x / sqrt(2)) / 2.
+GRADWRIGHT_INLINE float normal_cdf(float x) {
+    const float positive = abs(x);
+    float value = 0.5F * detail::gaussian_tail(positive, 0.5F, 0.707106781F * positive);
+    value = positive > 14.3F ? 0.0F : value;
+    return x > 0.0F ? 1.0F - value : value;
+}
+
+// ---- double --------------------------------------------------------------------------------------
+
+GRADWRIGHT_INLINE double abs(double x) { return std::fabs(x); }
+GRADWRIGHT_INLINE double sqrt(double x) { return std::sqrt(x); }
+inline double exp(double x) { return std::exp(x); }
+inline double exp_nonpositive(double x) { return std::exp(x); }
+inline double expm1(double x) { return std::expm1(x); }
+inline double log(double x) { return std::log(x); }
+inline double log1p(double x) { return std::log1p(x); }
+inline double tanh(double x) { return std::tanh(x); }
+inline double erf(double x) { return std::erf(x); }
+inline double erfc(double x) { return std::erfc(x); }
+
+inline double sigmoid(double x) {
+    const double e = std::exp(-std::fabs(x)), sum = 1.0 + e;
+    const double lost = e - (sum - 1.0);
+    const double value = (x < 0.0 ? e : 1.0) / sum;
+    return value - value * lost * (1.0 - 0.5 * e);
+}
+
+inline double softplus(double x) {
+    const double value = std::log1p(std::exp(-std::fabs(x)));
+    return x > 0.0 ? x + value : value;
+}
+
+inline double normal_cdf(double x) {
+    constexpr double upper = 0.70710678118654757, lower = -4.8336466567264567e-17;  // sqrt(1/2)
+    const double y = -x * upper;
+    if (!(std::fabs(y) < 40.0)) return x < 0.0 ? 0.0 : x / x > 0.0 ? 1.0 : x + 1.0;
+    // erfc is steep where it is small: correct for the rounding of its argument.
+    const double lost = std::fma(-x, upper, -y) - x * lower;
+    return 0.5 * (std::erfc(y) - 1.1283791670955126 * std::exp(-y * y) * lost);
+}
+
+// ---- both ----------------------------------------------------------------------------------------
+
+template <class T>
+GRADWRIGHT_INLINE T inv_sqrt(T x) {
+    return T(1) / sqrt(x);
+}
+
+template <class T>
+GRADWRIGHT_INLINE T reciprocal(T x) {
+    return T(1) / x;
+}
+
+template <class T>
+GRADWRIGHT_INLINE T square(T x) {
+    return x * x;
+}
+
+/// The larger of two values; NaN if either is NaN.
+template <class T>
+GRADWRIGHT_INLINE T maximum(T a, T b) {
+    return a > b || a != a ? a : b;
+}
+
+/// The smaller of two values; NaN if either is NaN.
+template <class T>
+GRADWRIGHT_INLINE T minimum(T a, T b) {
+    return a < b || a != a ? a : b;
+}
+
+/// 1, 0 or -1; NaN for NaN.
+template <class T>
+GRADWRIGHT_INLINE T sign(T x) {
+    return x > T(0) ? T(1) : (x < T(0) ? T(-1) : x);
+}
+
+/// 1 for x > 0, 0 for x <= 0, NaN for NaN.
+template <class T>
+GRADWRIGHT_INLINE T step(T x) {
+    return x > T(0) ? T(1) : (x <= T(0) ? T(0) : x);
+}
+
+/// The density of a standard normal variable, exp(-x^2 / 2) / sqrt(2 pi).
+template <class T>
+GRADWRIGHT_INLINE T normal_pdf(T x) {
+    return T(0.398942280401432678) * exp_nonpositive(T(-0.5) * x * x);
+}
+
+}  // namespace gradwright

@@ -1,0 +1,8 @@
+// Everything a generated kernel may use.
+#pragma once
+
+#include "gradwright/blas.hpp"
+#include "gradwright/math.hpp"
+#include "gradwright/parallel.hpp"
+#include "gradwright/reduce.hpp"
+#include "gradwright/view.hpp"
