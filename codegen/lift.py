@@ -221,22 +221,15 @@ def _width(monomial: ix.Monomial) -> int:
 
 
 def _common_factor(monomials: list[ix.Monomial]) -> ix.Monomial:
-    """Atoms in every term, with the exponent nearest to zero; divisors to the largest one."""
+    """Atoms in every term, with the exponent nearest to zero."""
     factors = [dict(m) for m in monomials]
     common = []
     for atom, exponent in monomials[0]:
         exponents = [f.get(atom, Fraction(0)) for f in factors]
         if all(e > 0 for e in exponents):
             common.append((atom, min(exponents)))
-        elif isinstance(atom, ix.Number) and min(exponents) < 0:
-            common.append((atom, min(exponents)))
         elif all(e < 0 for e in exponents):
             common.append((atom, max(exponents)))
-    known = {atom for atom, _ in common}
-    for atom in {a: None for m in monomials for a, _ in m}:
-        exponents = [f.get(atom, Fraction(0)) for f in factors]
-        if atom not in known and isinstance(atom, ix.Number) and min(exponents) < 0:
-            common.append((atom, min(exponents)))
     return tuple(common)
 
 

@@ -130,6 +130,12 @@ def _maximum(node: Expr, i: ix.Label, j: ix.Label, entry: Entry) -> ix.Poly:
         ix.rename(body, {k: k + "'"})), [(k + "'", dim)])
 
 
+def _shift(node: Expr, i: ix.Label, j: ix.Label, entry: Entry) -> ix.Poly:
+    """A generic vector: what is proved of a shift holds for every shift."""
+    labels = [label for label, dim in zip((i, j), node.shape, strict=True) if dim != "1"]
+    return ix.element(f"shift by {node.args[0].op} {node.args[0].attr}", *labels)
+
+
 def _selection(node: Expr, i: ix.Label, j: ix.Label, entry: Entry) -> ix.Poly:
     value = node.args[0]
     k = _fresh(i, j)
@@ -204,6 +210,10 @@ def _table() -> dict[str, Primitive]:
         Primitive("power", "A^q", lambda n, i, j, e: ix.power(e(n.args[0], i, j), n.attr),
                   _power_gradient),
         Primitive("apply", "f(A, ...)", _apply, _apply_gradient),
+        leaf("rows_shift", "max_k A[n,k], or any other column", _shift),
+        leaf("columns_shift", "max_n A[n,k], or any other row", _shift),
+        leaf("at_least_one", "max(A, 1) of a sum that has a term 1",
+             lambda n, i, j, e: e(n.args[0], i, j)),
         Primitive("target_product", "T (.) A, where 0 (.) inf = 0",
                   lambda n, i, j, e: e(n.args[0], i, j) * e(n.args[1], i, j),
                   lambda n, g: (None, target_product(n.args[0], g))),

@@ -1,14 +1,19 @@
-// The Python module gradwright._kernels.
+// The Python module gradwright._kernels: the BLAS in use, the threads in use, and a submodule for each layer.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
+#include "layer.hpp"
 #include "openblas.hpp"
 
 namespace py = pybind11;
 
 PYBIND11_MODULE(_kernels, module) {
     using gradwright::Gemm;
+    using gradwright::python::Layer;
+
     gradwright::python::use_bundled_blas();
     module.attr("bundled_blas") = gradwright::python::bundled_blas();
     module.def("use_bundled_blas", &gradwright::python::use_bundled_blas);
@@ -16,4 +21,16 @@ PYBIND11_MODULE(_kernels, module) {
         gradwright::set_blas(reinterpret_cast<Gemm<float>>(sgemm_address),
                              reinterpret_cast<Gemm<double>>(dgemm_address));
     }, py::arg("sgemm_address"), py::arg("dgemm_address"));
+
+    module.def("threads", &gradwright::threads, "The number of threads a kernel may use.");
+    module.def("set_threads", [](int count) {
+        if (count < 1) throw py::value_error("set_threads: expected at least one thread, got " + std::to_string(count));
+        gradwright::set_threads(count);
+    }, py::arg("count"), "Let kernels use at most `count` threads, 1 to 64.");
+
+    auto& layers = Layer::all();
+    std::sort(layers.begin(), layers.end(), [](const Layer* a, const Layer* b) {
+        return std::strcmp(a->name(), b->name()) < 0;
+    });
+    for (Layer* layer : layers) layer->add_to(module);
 }

@@ -279,6 +279,18 @@ GRADWRIGHT_INLINE T square(T x) {
     return x * x;
 }
 
+/// 1 / x, and 0 for x = 0: the weight of a row whose entries are all 0.
+template <class T>
+GRADWRIGHT_INLINE T reciprocal_or_zero(T x) {
+    return x == T(0) ? T(0) : T(1) / x;
+}
+
+/// x, and 0 for x = -inf: what to subtract from a row before its exponentials are taken, given its maximum.
+template <class T>
+GRADWRIGHT_INLINE T finite_or_zero(T x) {
+    return x == -std::numeric_limits<T>::infinity() ? T(0) : x;
+}
+
 /// The larger of two values; NaN if either is NaN.
 template <class T>
 GRADWRIGHT_INLINE T maximum(T a, T b) {

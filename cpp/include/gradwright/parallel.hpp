@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -14,6 +15,15 @@
 #endif
 
 #include "gradwright/view.hpp"
+
+/// Before a loop whose iterations are independent, even where its arrays are one and the same.
+#if defined(__clang__)
+#define GRADWRIGHT_VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define GRADWRIGHT_VECTORIZE _Pragma("GCC ivdep")
+#else
+#define GRADWRIGHT_VECTORIZE
+#endif
 
 namespace gradwright {
 
@@ -106,6 +116,44 @@ auto parallel_sum(Index count, Index work_per_item, Body&& body) {
     Sum total{};
     for (const Sum& part : partial) total += part;
     return total;
+}
+
+/// Call body(count, x, y, ...) for runs of adjacent entries, at x in the first matrix, y in the second
+/// and so on, until every entry of these matrices of one shape has had its turn.
+template <class Body, class First, class... Rest>
+void parallel_entries(Index work_per_entry, Body&& body, const First& A, const Rest&... others) {
+    if (A.stride == A.cols && ((others.stride == others.cols) && ...)) {
+        parallel_for(A.rows * A.cols, work_per_entry, [&](Index first, Index last) {
+            body(last - first, A.data + first, (others.data + first)...);
+        });
+    } else {
+        parallel_for(A.rows, work_per_entry * A.cols, [&](Index first, Index last) {
+            for (Index n = first; n < last; ++n) body(A.cols, A.row(n), others.row(n)...);
+        });
+    }
+}
+
+/// The most columns that parallel_columns hands out at once: the size of accumulators on the stack.
+inline constexpr Index column_tile = 512;
+
+/// Call body(first, last) for tiles of the columns 0, ..., cols - 1, aligned with cache lines.
+template <class Body>
+void parallel_columns(Index rows, Index cols, Index work_per_entry, Body&& body) {
+    constexpr Index line = 16;  // entries
+    parallel_for((cols + line - 1) / line, rows * line * work_per_entry, [&](Index first, Index last) {
+        const Index end = std::min(last * line, cols);
+        for (Index k = first * line; k < end; k += column_tile) body(k, std::min(k + column_tile, end));
+    });
+}
+
+/// Call body(n, count) for the rows n, ..., n + count() - 1 at a time, in order; count is a compile-time
+/// constant, so that a column pass loads and stores its accumulators once for several rows.
+template <class Body>
+void row_blocks(Index rows, Body&& body) {
+    constexpr Index block = 4;
+    Index n = 0;
+    for (; n + block <= rows; n += block) body(n, std::integral_constant<Index, block>());
+    for (; n < rows; ++n) body(n, std::integral_constant<Index, 1>());
 }
 
 }  // namespace gradwright
