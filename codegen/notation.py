@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -238,11 +238,11 @@ class Layer:
     conventions: tuple[str, ...] = ()
     kinks: tuple[tuple[object, object], ...] | None = None
     output: str | None = None
-    called: list[Layer] = field(default_factory=list, compare=False)
+    title: str | None = None
 
     @property
     def name(self) -> str:
-        return self.function.__name__
+        return self.title or self.function.__name__
 
     @property
     def source(self) -> str:
@@ -256,7 +256,7 @@ class Layer:
             inputs = _inputs(self.function)
             return trace_program(
                 self.function, inputs, codes=_layer_codes(), conventions=self.conventions,
-                output_name=self.output,
+                output_name=self.output, name=self.name,
             )  # fmt: skip
 
     def _activation_program(self) -> Program:
@@ -273,8 +273,9 @@ class Layer:
             f"{self.name}'({_number_text(p)}) = {_number_text(v)}" for p, v in scalar.kinks
         )
         return trace_program(
-            self.function, inputs, codes=set(), conventions=self.conventions + declared, call=self
-        )
+            self.function, inputs, codes=set(), conventions=self.conventions + declared, call=self,
+            name=self.name,
+        )  # fmt: skip
 
     def scalar_function(self) -> ScalarFunction:
         arity = len(inspect.signature(self.function).parameters)
@@ -302,27 +303,27 @@ def _number_text(value: object) -> str:
 
 
 def layer(function: Any = None, *, conventions: tuple[str, ...] | list[str] = (),
-          output: str | None = None) -> Any:
+          output: str | None = None, name: str | None = None) -> Any:
     """Declare a layer or a loss: a function of annotated arguments that returns one matrix.
 
     A loss is a layer whose output is 1 x 1. `conventions` are the choices a reader must know.
     """
     if function is None:
-        return lambda f: layer(f, conventions=conventions, output=output)
-    made = Layer(function, tuple(conventions), None, output)
+        return lambda f: layer(f, conventions=conventions, output=output, name=name)
+    made = Layer(function, tuple(conventions), None, output, name)
     _layers.append(made)
     return made
 
 
 def activation(function: Any = None, *, kinks: Mapping[object, object] | None = None,
-               conventions: tuple[str, ...] | list[str] = ()) -> Any:
+               conventions: tuple[str, ...] | list[str] = (), name: str | None = None) -> Any:
     """Declare an element-wise layer by a scalar function of a SymPy symbol.
 
     Further arguments are hyperparameters. `kinks` gives f' where it jumps: `{0: 0}`.
     """
     if function is None:
-        return lambda f: activation(f, kinks=kinks, conventions=conventions)
-    return Layer(function, tuple(conventions), tuple((kinks or {}).items()))
+        return lambda f: activation(f, kinks=kinks, conventions=conventions, name=name)
+    return Layer(function, tuple(conventions), tuple((kinks or {}).items()), None, name)
 
 
 def assume(name: str, left: object, right: object, text: str = "") -> None:

@@ -189,6 +189,7 @@ def trace_program(
     conventions: tuple[str, ...] = (),
     output_name: str | None = None,
     call: Callable[..., object] | None = None,
+    name: str | None = None,
 ) -> Program:
     """Run the function on symbols and read its names off its frame."""
     script = function.__code__.co_filename
@@ -203,7 +204,9 @@ def trace_program(
         finally:
             _current.reset(token)
         output = _checked_output(function.__name__, result)
-        program = _assemble(function, inputs, output, trace, conventions, output_name)
+        program = _assemble(
+            function, inputs, output, trace, conventions, output_name, name or function.__name__
+        )
         _check_sizes(program)
         return program
 
@@ -241,6 +244,7 @@ def _assemble(
     trace: _Trace,
     conventions: tuple[str, ...],
     output_name: str | None,
+    layer_name: str,
 ) -> Program:
     input_names = {i.name for i in inputs}
     reachable = set(topological(output))
@@ -258,9 +262,9 @@ def _assemble(
     if not text and module is not None:
         text = inspect.getdoc(module) or ""
     title, _, details = text.partition("\n")
-    fallback = function.__name__.replace("_", " ") + "."
+    fallback = layer_name.replace("_", " ") + "."
     return Program(
-        check_name(function.__name__, "the layer"), title.strip() or fallback, inputs, chosen,
+        check_name(layer_name, "the layer"), title.strip() or fallback, inputs, chosen,
         output, names, conventions, tuple(trace.facts), trace.divisor,
         function.__code__.co_filename, details.strip(),
     )  # fmt: skip

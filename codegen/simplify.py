@@ -30,6 +30,7 @@ from .expression import Expr
 from .lift import Lifter, LiftError
 from .primitives import Entries
 from .program import Program
+from .prove import apply_fact
 from .scalar import ScalarFunction, trace_scalar
 
 _OPAQUE = frozenset(
@@ -151,6 +152,7 @@ class _Simplifier:
 
     def run(self, gradients: tuple[tuple[str, Expr], ...]) -> Simplified:
         prepared = [(name, self._open_products(g)) for name, g in gradients]
+        truth = Entries(self._program.positive)
         polys: dict[str, ix.Poly] = {}
         shapes = {name: g.shape for name, g in gradients}
         for name, gradient in prepared:
@@ -158,9 +160,13 @@ class _Simplifier:
         start = self._lift_all(polys, shapes, dict(prepared))
         steps = [Step("expand", "multiply out and hoist", self._sorted(start, gradients))]
         polys, dropped = self._drop(polys, shapes)
+        for fact in self._program.facts:
+            polys = {name: apply_fact(poly, fact, truth) for name, poly in polys.items()}
         best = self._lift_all(polys, shapes, dict(prepared))
         if dropped:
             steps.append(Step("drop", dropped, self._sorted(best, gradients)))
+        for fact in self._program.facts:
+            steps.append(Step("fact", fact.text, self._sorted(best, gradients)))
         cost = self._cost(best)
         for fold, polys, best, cost, dropped in self._improve(polys, shapes, dict(prepared), cost):
             reason = f"{fold.value_name} stands for its definition"
@@ -374,7 +380,9 @@ class _Simplifier:
         for monomial, coefficient in definition.terms:
             poly = ix.Poly(((monomial, coefficient),))
             exponential = ix.exp(poly)
-            (factors, number), = exponential.terms
+            if len(exponential.terms) != 1:
+                continue
+            ((factors, number),) = exponential.terms
             if len(factors) != 1 or factors[0][1] != 1 or number != 1:
                 continue
             if factors[0][0].labels != frozenset(labels):

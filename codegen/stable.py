@@ -1,7 +1,7 @@
 """Scalar functions in a form that floating point can evaluate.
 
 Input: a scalar function, or its derivative, as SymPy differentiated it. Output: an equal
-expression in `sigmoid`, `softplus`, `log1p`, `expm1` and `erfc`, and a bound for its argument where
+expression in `sigmoid`, `softplus`, `log1p`, `expm1` and `erf_complement`, and a bound for its argument where
 the plain formula would be infinity times zero. Guaranteed: the forms are proved equal by the
 kernel; bounds are set only where the function has reached its limit. A function that is finite
 but whose best form is not raises `StabilityError` when its kernel is checked.
@@ -55,6 +55,15 @@ class expm1(sp.Function):
 
     def definition(self) -> sp.Expr:
         return sp.exp(self.args[0]) - 1
+
+
+class erf_complement(sp.Function):
+    """1 - erf(x), without SymPy's habit of writing erfc(-x) as 2 - erfc(x)."""
+
+    nargs = 1
+
+    def definition(self) -> sp.Expr:
+        return 1 - sp.erf(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ def _rewrite_sum(expr: sp.Add) -> sp.Expr:
         others = sp.Add(*(t for t in terms if t is not term and t is not number))
         if isinstance(rest, sp.erf) and abs(coefficient) == abs(number):
             sign = -sp.sign(coefficient * number)
-            return number * sp.erfc(sign * rest.args[0]) + others
+            return number * erf_complement(sign * rest.args[0]) + others
         if isinstance(rest, sp.exp) and coefficient == -number:
             return coefficient * expm1(rest.args[0]) + others
     return expr
@@ -211,7 +220,8 @@ def _evaluate(expr: sp.Expr, values: dict[sp.Symbol, object]) -> object:
         "exp": np.exp, "log": np.log, "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh,
         "sin": np.sin, "cos": np.cos, "tan": np.tan, "atan": np.arctan, "log1p": np.log1p,
         "expm1": np.expm1, "erf": lambda x: np.float64(math.erf(x)),
-        "erfc": lambda x: np.float64(math.erfc(x)), "sigmoid": logistic,
+        "erfc": lambda x: np.float64(math.erfc(x)),
+        "erf_complement": lambda x: np.float64(math.erfc(x)), "sigmoid": logistic,
         "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
     }  # fmt: skip
     if isinstance(expr, sp.Symbol):

@@ -1,0 +1,141 @@
+"""From a forward definition to proved routines: the stages in their order.
+
+Input: a `Layer` or a `Program`. Output: a `Derivation`, everything the emitters, the verification
+and the reports need. Guaranteed: the sweep's gradients, the simplified ones and the lowered
+routines are proved equal to route B for every size; otherwise `ProofFailure`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from .differentiate import Sweep, reverse_sweep
+from .errors import NotationError, ProofFailure
+from .expression import Expr
+from .lower import Kernel, lower, proved_again
+from .notation import Layer, layer
+from .primitives import Entries
+from .program import Program, assuming, display_path
+from .prove import Proof, check_fact, is_proved, route_b
+from .simplify import Simplified, Step, simplify
+from .stabilise import Stabilised, stabilise
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A layer with its derivation, its proof and its lowered kernel.
+
+    `proof_seconds` is the time the proof kernel took: route B and the three comparisons.
+    """
+
+    program: Program
+    sweep: Sweep
+    simplified: Simplified
+    stable: Stabilised
+    proof: Proof
+    kernel: Kernel
+    proof_seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def gradients(self) -> tuple[tuple[str, Expr], ...]:
+        """The simplified gradient of every variable, in declared order."""
+        return self.simplified.gradients
+
+    def gradient(self, variable: str) -> Expr:
+        return dict(self.gradients)[variable]
+
+    def __repr__(self) -> str:
+        from .text import to_text
+
+        names = {node: name for node, name in self.program.names}
+        lines = [f"{self.program.output_name} = {to_text(self.program.output, names)}"]
+        lines += [f"D{name} = {to_text(g, names)}" for name, g in self.gradients]
+        return "\n".join([f"{self.name}: proved for every size", *lines])
+
+
+def derive(function: Layer | Program | Callable[..., object]) -> Derivation:
+    """Derive and prove a layer; plain annotated functions are taken as layers."""
+    if isinstance(function, Program):
+        return _derive(function)
+    made = function if isinstance(function, Layer) else layer(function)
+    return _derive(made.program())
+
+
+def derive_all(made: Layer) -> list[Derivation]:
+    """A layer and one named variant for each fact its script states."""
+    program = made.program()
+    general = replace(program, facts=())
+    variants = [assuming(program, fact) for fact in program.facts]
+    return [_derive(p) for p in (general, *variants)]
+
+
+def _derive(program: Program) -> Derivation:
+    entry = Entries(program.positive)
+    for fact in program.facts:
+        reason = check_fact(fact, entry)
+        if reason is not None:
+            raise NotationError(f"{program.name}: the fact {fact.name} cannot be used: {reason}")
+    sweep = reverse_sweep(program)
+    start = time.perf_counter()
+    proof = route_b(program)
+    _require(program, "the reverse sweep", dict(sweep.gradients), proof, entry)
+    seconds = time.perf_counter() - start
+    simplified = _proved_simplification(program, sweep, proof, entry)
+    stable = stabilise(program, simplified.gradients)
+    adjoints = [(step.node, step.adjoint) for step in sweep.steps]
+    kernel = lower(program, simplified.gradients, stable, adjoints)
+    start = time.perf_counter()
+    if not proved_again(kernel, proof):
+        raise ProofFailure(
+            f"{display_path(program.source)}: {program.name}: the lowered routines are not proved "
+            "equal to the definition; this is an error in the lowering, please report the script"
+        )
+    seconds += time.perf_counter() - start
+    return Derivation(program, sweep, simplified, stable, proof, kernel, seconds)
+
+
+def _proved_simplification(
+    program: Program, sweep: Sweep, proof: Proof, entry: Entries
+) -> Simplified:
+    """The simplified gradients; one that is not proved goes back to the sweep's form."""
+    simplified = simplify(program, sweep.gradients)
+    wanted, raw = dict(proof.gradients), dict(sweep.gradients)
+    chosen = tuple(
+        (name, g if is_proved(wanted[name], g, entry, program.facts) else raw[name])
+        for name, g in simplified.gradients
+    )
+    if chosen == simplified.gradients:
+        return simplified
+    step = Step("sweep", "a shorter form was found but not proved", chosen)
+    return Simplified(chosen, (step,), Fraction(simplified.cost))
+
+
+def _require(
+    program: Program, what: str, gradients: dict[str, Expr], proof: Proof, entry: Entries
+) -> None:
+    for name, wanted in proof.gradients:
+        if not is_proved(wanted, gradients[name], entry, program.facts):
+            raise ProofFailure(
+                f"{display_path(program.source)}: {program.name}: D{name} from {what} is not "
+                f"proved equal to the index derivative.{counterexample(program, gradients)}"
+            )
+
+
+def counterexample(program: Program, gradients: dict[str, Expr]) -> str:
+    """Sizes, entry and both values where the gradients differ, or why there are none."""
+    from .verify.exact import check_exact
+
+    found = check_exact(program, tuple(gradients.items()))
+    if found.counterexample:
+        return f"\n       counterexample: {found.counterexample}"
+    return (
+        "\n       The exact check at finite sizes finds no difference: the kernel lacks an identity "
+        "for these functions. Write the equation with other primitives, or report it."
+    )
