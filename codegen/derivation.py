@@ -7,6 +7,7 @@ routines are proved equal to route B for every size; otherwise `ProofFailure`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,14 +49,21 @@ class Derivation:
         """The simplified gradient of every variable, in declared order."""
         return self.simplified.gradients
 
+    @property
+    def proof_id(self) -> str:
+        """SHA-256 of route B's normal forms: equal equations have equal proofs."""
+        text = "\n".join(f"{name}: {poly.key}" for name, poly in self.proof.gradients)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def gradient(self, variable: str) -> Expr:
         return dict(self.gradients)[variable]
 
     def __repr__(self) -> str:
         from .text import to_text
 
-        names = {node: name for node, name in self.program.names}
+        names: dict[Expr, str] = dict(self.program.names)
         lines = [f"{self.program.output_name} = {to_text(self.program.output, names)}"]
+        names[self.program.output] = self.program.output_name
         lines += [f"D{name} = {to_text(g, names)}" for name, g in self.gradients]
         return "\n".join([f"{self.name}: proved for every size", *lines])
 

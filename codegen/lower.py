@@ -214,9 +214,10 @@ def _backward(
     every = shapes | {i.name: i.shape for i in program.inputs} | {"scale": ("1", "1")}
     arguments += [(n, every[n]) for n in order if n in used]
     # A size that occurs in an equation only as a number is read off an argument's shape.
-    missing = _missing_sizes(results, arguments)
-    arguments += [(i.name, i.shape) for i in _carriers(program, missing, arguments)]
+    # Targets do not count: they may come as labels.
     targets = frozenset(i.name for i in program.inputs if i.role == "target")
+    missing = _missing_sizes(results, [a for a in arguments if a[0] not in targets])
+    arguments += [(i.name, i.shape) for i in _carriers(program, missing, arguments)]
     forked = namer.fork(hints, adjoints=tuple(
         (f"D{namer.name(n)}", ex.substitute(a, known), n.shape)
         for n, a in adjoints if namer.is_named(n)
@@ -240,7 +241,7 @@ def _carriers(
     found = []
     names = {n for n, _ in arguments}
     for item in program.inputs:
-        if missing & set(item.shape) and item.name not in names:
+        if missing & set(item.shape) and item.name not in names and item.role != "target":
             found.append(item)
             missing = missing - set(item.shape)
     return found
@@ -457,7 +458,10 @@ class _Builder:
 
     def _may_be_infinite(self, factor: Expr) -> bool:
         """Logarithms, quotients, and values computed from logarithms."""
-        logarithms = {s.name for s in self._statements if self._has_log(s.expr)}
+        logarithms: set[str] = set()
+        for s in self._statements:
+            if self._has_log(s.expr) or logarithms & set(ex.symbols_of(s.expr)):
+                logarithms.add(s.name)
         return self._has_log(factor) or bool(logarithms & set(ex.symbols_of(factor)))
 
     def _has_log(self, expr: Expr) -> bool:

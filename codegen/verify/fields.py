@@ -2,8 +2,8 @@
 
 A residue field is Z/p for a prime p = 2 q + 1 with q prime too. Its non-zero squares are a group
 of order q and play the positive numbers: each has one square root, cube root, ... that is a
-square again, so roots of products split as real roots do; -1 is no square; and x -> 4^x maps
-Z/q, the next field of the chain, onto the squares. So exp(a + b) = exp(a) exp(b) holds exactly
+square again, so roots of products split as real roots do; -1 is no square; and x -> g^x, g a square, maps Z/q,
+the next field of the chain, onto the squares. So exp(a + b) = exp(a) exp(b) holds exactly
 when arguments of exp are evaluated in the next field. All primes are -1 modulo 8, 3, 5, ..., 19,
 which makes the whole numbers up to 22 squares: sizes have roots.
 
@@ -36,7 +36,6 @@ CHAIN = (
     72057170441976719,
     36028585220988359,
 )
-_GENERATOR = 4
 
 
 class NoValueError(Exception):
@@ -45,6 +44,10 @@ class NoValueError(Exception):
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} entries have no value at this point")
         self.count = count
+
+
+class ZeroDivisorError(NoValueError):
+    """A division by zero; at random residues that is no accident."""
 
 
 class Field(Protocol):
@@ -59,6 +62,7 @@ class Field(Protocol):
     def power(self, values: Array, exponent: Fraction) -> Array: ...
     def exp(self, exponents: Array) -> Array: ...
     def function(self, name: str, values: Array) -> Array: ...
+    def constant(self, name: str) -> Any: ...
 
 
 class Residues:
@@ -67,6 +71,7 @@ class Residues:
     def __init__(self, level: int) -> None:
         self.level = level
         self.prime = CHAIN[level]
+        self._base = pow(self._random("exp", 1), 2, self.prime)
 
     @property
     def exponents(self) -> Residues:
@@ -89,7 +94,7 @@ class Residues:
         if exponent == 2:
             return values * values % self.prime
         if exponent < 0:
-            _require(values != 0)
+            _require(values != 0, ZeroDivisorError)
         if exponent.denominator == 1:
             return self._raised(values, int(exponent))
         half = self.prime // 2
@@ -100,7 +105,7 @@ class Residues:
         return roots
 
     def exp(self, exponents: Array) -> Array:
-        return _map(lambda x: pow(_GENERATOR, x, self.prime), exponents)
+        return _map(lambda x: pow(self._base, x, self.prime), exponents)
 
     def function(self, name: str, values: Array) -> Array:
         if name in ("erf", "atan"):
@@ -162,7 +167,7 @@ class Reals:
         return known[name](values)
 
     def constant(self, name: str) -> float:
-        return {"pi": math.pi, "e": math.e}[name]
+        return {"pi": math.pi}[name]
 
 
 RESIDUES = tuple(Residues(level) for level in range(len(CHAIN)))
@@ -173,6 +178,6 @@ def _map(function: Callable[[int], int], values: Array) -> Array:
     return np.asarray(np.frompyfunc(function, 1, 1)(values))
 
 
-def _require(holds: Array) -> None:
+def _require(holds: Array, error: type[NoValueError] = NoValueError) -> None:
     if not np.all(holds):
-        raise NoValueError(int(np.count_nonzero(~np.asarray(holds, dtype=bool))))
+        raise error(int(np.count_nonzero(~np.asarray(holds, dtype=bool))))

@@ -44,8 +44,10 @@ class _Graph:
             return self._operands[expr]
         if isinstance(expr, sp.Rational):
             return ex.scalar_repeat(ex.number(_fraction(expr)), self._shape)
-        if expr in (sp.pi, sp.E):
-            return constant("pi" if expr == sp.pi else "e", self._shape)
+        if expr == sp.pi:
+            return constant("pi", self._shape)
+        if expr == sp.E:
+            return self._node("exp", self.value(sp.S.One))
         if isinstance(expr, sp.Add):
             return reduce(ex.add, map(self.value, expr.args))
         if isinstance(expr, sp.Mul):

@@ -229,6 +229,7 @@ public:
     Labels(const Call& call, std::size_t position, Size& N, const Size& K) : classes_(K) {
         const Array given(call.object(position));
         N.match(call, position, 0);
+        call.require(K < (Index(1) << 31), "labels stand for fewer than 2^31 classes");
         array_ = given.type() == type_number<std::int64_t>() && given.readable_in_place(sizeof(std::int64_t))
             ? py::reinterpret_borrow<py::object>(given.object())
             : contiguous(given, type_number<std::int64_t>());

@@ -63,14 +63,20 @@ public:
 
     /// Whether the kernels can read it where it is: aligned, native, and adjacent within a row.
     bool readable_in_place(Index item) const {
-        constexpr char foreign = PY_LITTLE_ENDIAN ? '>' : '<';
-        if (descriptor()->byteorder == foreign) return false;
+        if (is_foreign()) return false;
         if ((proxy()->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) return false;
         const int last = dimensions() - 1;
         if (last < 0) return true;
         if (size(last) > 1 && stride(last) != item) return false;
         if (last == 0 || size(0) <= 1) return true;
         return stride(0) >= size(1) * item && stride(0) % item == 0;
+    }
+
+    /// Whether it is as new_array makes it.
+    bool contiguous_in_place() const {
+        using api = py::detail::npy_api;
+        constexpr int flags = api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ | api::NPY_ARRAY_WRITEABLE_;
+        return (proxy()->flags & flags) == flags && !is_foreign();
     }
 
     /// Whether the bytes that two arrays span have any in common.
@@ -96,6 +102,10 @@ private:
     struct Span {
         std::uintptr_t low, high;
     };
+
+    bool is_foreign() const {  // byte order
+        return descriptor()->byteorder == (PY_LITTLE_ENDIAN ? '>' : '<');
+    }
 
     const py::detail::PyArray_Proxy* proxy() const { return py::detail::array_proxy(array_); }
     const py::detail::PyArrayDescr_Proxy* descriptor() const {

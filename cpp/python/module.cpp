@@ -28,6 +28,9 @@ PYBIND11_MODULE(_kernels, module) {
         gradwright::set_threads(count);
     }, py::arg("count"), "Let kernels use at most `count` threads, 1 to 64.");
 
+    module.def("release_memory", [] { gradwright::python::recycler().forget(); },
+               "Give back the memory kept for the next large results (at most 128 MiB).");
+
     auto& layers = Layer::all();
     std::sort(layers.begin(), layers.end(), [](const Layer* a, const Layer* b) {
         return std::strcmp(a->name(), b->name()) < 0;

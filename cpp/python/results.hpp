@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "arguments.hpp"
+#include "recycle.hpp"
 
 namespace gradwright::python {
 
@@ -22,7 +23,7 @@ public:
         if (dimensions_ == 0) return;
         const bool in_place = buffer != nullptr && Array(buffer).readable_in_place(sizeof(T)) &&
             !call.overlaps_others(Array(buffer), position);
-        array_ = in_place ? buffer_ : new_array(type_number<T>(), dimensions_, sizes_);
+        array_ = in_place ? buffer_ : recycler().array<T>(dimensions_, sizes_);
     }
 
     Matrix<T> matrix() const {

@@ -37,11 +37,15 @@ GRADWRIGHT_INLINE float from_bits(std::uint32_t b) {
 
 GRADWRIGHT_INLINE float power_of_two(std::uint32_t n) { return from_bits((n + 127U) << 23U); }
 
-/// Horner's rule, coefficients from the lowest power up.
-GRADWRIGHT_INLINE float polynomial(float, float c) { return c; }
+/// Coefficients from the lowest power up; Horner's rule on pairs, which halves the chain of dependences.
+GRADWRIGHT_INLINE float polynomial(float, float c0) { return c0; }
 template <class... Rest>
-GRADWRIGHT_INLINE float polynomial(float x, float c, Rest... rest) {
-    return c + x * polynomial(x, rest...);
+GRADWRIGHT_INLINE float polynomial(float x, float c0, float c1, Rest... rest) {
+    if constexpr (sizeof...(rest) == 0) {
+        return c0 + c1 * x;
+    } else {
+        return (c0 + c1 * x) + x * x * polynomial(x, rest...);
+    }
 }
 
 /// x = n log 2 + r with integer n and |r| <= log(2) / 2; for |x| < 2^21.
@@ -64,10 +68,11 @@ GRADWRIGHT_INLINE float expm1_reduced(float r) {
     return r + r * r * p;
 }
 
-/// factor 2^n (1 + t) for n <= 63, rounded once where it becomes subnormal
+/// 2^64 factor 2^n (1 + t) for n <= 63: rounded once where the result is subnormal.
 GRADWRIGHT_INLINE float scale_down(float factor, std::uint32_t n, float t) {
-    return (factor + factor * t) * power_of_two(n + 64U) * 5.42101086e-20F;  // 2^-64
+    return (factor + factor * t) * power_of_two(n + 64U);
 }
+inline constexpr float unit = 5.42101086e-20F;  // 2^-64
 
 /// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt(2)]
 GRADWRIGHT_INLINE float log_reduced(float f, float e) {
@@ -98,17 +103,27 @@ GRADWRIGHT_INLINE float log1p_compensated(float u, float lost) {
     return log_reduced(f, static_cast<float>(normal.e));
 }
 
-/// exp(-square_scale x^2) exp(y^2) erfc(y) for x >= 0, |x| < 15
-GRADWRIGHT_INLINE float gaussian_tail(float x, float square_scale, float y) {
+/// exp(-scale x^2) for 0 <= x < 15: times(unit f) is f times that
+struct Gaussian {
+    std::uint32_t n;
+    float t;
+    GRADWRIGHT_INLINE float times(float factor) const { return scale_down(factor, n, t); }
+};
+
+GRADWRIGHT_INLINE Gaussian gaussian(float x, float scale) {
     // x^2 needs more digits than one float holds: the upper half of x squares exactly.
     const float upper = from_bits(bits(x) & 0xfffff000U);
-    Reduced reduced = reduce(-square_scale * (upper * upper));
-    reduced.r -= square_scale * ((x - upper) * (x + upper));
-    const float q = 1.0F / (y + 2.0F);
-    const float p = polynomial(1.0F - 4.0F * q, 1.02158272F, -0.68716085F, 0.279471397F, -0.0364367962F,
-                               -0.0215024129F, 0.00643844064F, 0.00304300012F, -0.000730375526F,
-                               -0.000530239486F, -4.59075964e-05F);
-    return scale_down(p * q, reduced.n, expm1_reduced(reduced.r));
+    const Reduced reduced = reduce(-scale * (upper * upper));
+    return {reduced.n, expm1_reduced(reduced.r - scale * ((x - upper) * (x + upper)))};
+}
+
+/// unit exp(x^2) erfc(x) for x >= 0 and a constant unit
+GRADWRIGHT_INLINE float scaled_erfc(float x, float unit) {
+    const float q = 1.0F / (x + 2.0F);
+    return q * polynomial(1.0F - 4.0F * q, unit * 1.02158272F, unit * -0.68716085F, unit * 0.279471397F,
+                          unit * -0.0364367962F, unit * -0.0215024129F, unit * 0.00643844064F,
+                          unit * 0.00304300012F, unit * -0.000730375526F, unit * -0.000530239486F,
+                          unit * -4.59075964e-05F);
 }
 
 }  // namespace detail
@@ -121,7 +136,7 @@ GRADWRIGHT_INLINE float sqrt(float x) { return std::sqrt(x); }
 /// exp(x) for x <= 0, cheaper than exp
 GRADWRIGHT_INLINE float exp_nonpositive(float x) {
     const detail::Reduced reduced = detail::reduce(x);
-    const float value = detail::scale_down(1.0F, reduced.n, detail::expm1_reduced(reduced.r));
+    const float value = detail::scale_down(detail::unit, reduced.n, detail::expm1_reduced(reduced.r));
     return x < -104.0F ? 0.0F : value;
 }
 
@@ -193,7 +208,7 @@ GRADWRIGHT_INLINE float sigmoid(float x) {
 /// log(1 + exp(x))
 GRADWRIGHT_INLINE float softplus(float x) {
     const detail::Reduced reduced = detail::reduce(-abs(x));
-    const float e = detail::scale_down(1.0F, reduced.n, detail::expm1_reduced(reduced.r));
+    const float e = detail::scale_down(detail::unit, reduced.n, detail::expm1_reduced(reduced.r));
     const float u = 1.0F + e;
     float value = detail::log1p_compensated(u, e - (u - 1.0F));
     value = abs(x) > 104.0F ? 0.0F : value;
@@ -215,7 +230,7 @@ GRADWRIGHT_INLINE float erf(float x) {
 /// 1 - erf(x)
 GRADWRIGHT_INLINE float erfc(float x) {
     const float positive = abs(x);
-    float value = detail::gaussian_tail(positive, 1.0F, positive);
+    float value = detail::gaussian(positive, 1.0F).times(detail::scaled_erfc(positive, detail::unit));
     value = positive > 10.1F ? 0.0F : value;
     return x < 0.0F ? 2.0F - value : value;
 }
@@ -223,9 +238,16 @@ GRADWRIGHT_INLINE float erfc(float x) {
 /// The distribution function of a standard normal variable, erfc(-x / sqrt(2)) / 2.
 GRADWRIGHT_INLINE float normal_cdf(float x) {
     const float positive = abs(x);
-    float value = 0.5F * detail::gaussian_tail(positive, 0.5F, 0.707106781F * positive);
+    const float factor = detail::scaled_erfc(0.707106781F * positive, 0.5F * detail::unit);
+    float value = detail::gaussian(positive, 0.5F).times(factor);
     value = positive > 14.3F ? 0.0F : value;
     return x > 0.0F ? 1.0F - value : value;
+}
+
+/// The density of a standard normal variable, exp(-x^2 / 2) / sqrt(2 pi).
+GRADWRIGHT_INLINE float normal_pdf(float x) {
+    const float value = detail::gaussian(abs(x), 0.5F).times(detail::unit * 0.398942280F);
+    return abs(x) > 14.5F ? 0.0F : value;
 }
 
 // ---- double --------------------------------------------------------------------------------------
@@ -261,6 +283,8 @@ inline double normal_cdf(double x) {
     const double lost = std::fma(-x, upper, -y) - x * lower;
     return 0.5 * (std::erfc(y) - 1.1283791670955126 * std::exp(-y * y) * lost);
 }
+
+inline double normal_pdf(double x) { return 0.3989422804014327 * std::exp(-0.5 * x * x); }
 
 // ---- both ----------------------------------------------------------------------------------------
 
@@ -313,12 +337,6 @@ GRADWRIGHT_INLINE T sign(T x) {
 template <class T>
 GRADWRIGHT_INLINE T step(T x) {
     return x > T(0) ? T(1) : (x <= T(0) ? T(0) : x);
-}
-
-/// The density of a standard normal variable, exp(-x^2 / 2) / sqrt(2 pi).
-template <class T>
-GRADWRIGHT_INLINE T normal_pdf(T x) {
-    return T(0.398942280401432678) * exp_nonpositive(T(-0.5) * x * x);
 }
 
 }  // namespace gradwright

@@ -52,18 +52,19 @@ struct Vector {
 };
 
 /// The rows x cols matrix whose row n is 1 in column labels[n] and 0 elsewhere; never formed.
+/// cols < 2^31: narrow comparisons make for wide vectors.
 template <class T>
 struct OneHot {
     struct Row {
-        std::int64_t label;
-        constexpr T operator[](Index k) const { return k == label ? T(1) : T(0); }
+        std::int32_t label;
+        constexpr T operator[](Index k) const { return static_cast<std::int32_t>(k) == label ? T(1) : T(0); }
     };
 
     const std::int64_t* labels = nullptr;
     Index rows = 0;
     Index cols = 0;
 
-    constexpr Row row(Index n) const { return {labels[n]}; }
+    constexpr Row row(Index n) const { return {static_cast<std::int32_t>(labels[n])}; }
     constexpr T operator()(Index n, Index k) const { return row(n)[k]; }
 };
 

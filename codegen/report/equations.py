@@ -1,0 +1,160 @@
+"""The equations of a layer as a reader meets them: forward, gradient, and the way between.
+
+Input: a derivation. Output: `Equation`s and `Line`s, each line named by its rule. Guaranteed:
+right-hand sides are expressions of the derivation or of the proved gradient rules; nothing is
+derived here. Adjoints of named values are referred to by name, so that every line stays short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .. import expression as ex
+from ..differentiate import depending_nodes
+from ..expression import Expr, Shape
+from ..formula import Box, Name, Operator, latex, row
+from ..mathml import adjoint_box, expression_box, math_element
+from ..primitives import primitive
+from ..program import Program
+from ..text import to_text
+
+if TYPE_CHECKING:
+    from ..derivation import Derivation
+
+Gradients = Iterable[tuple[str, Expr]]
+
+
+@dataclass(frozen=True)
+class Equation:
+    """`left` = `right`; nodes in `names` are written by name. `left_text` is for plain text."""
+
+    left: Box
+    left_text: str
+    right: Expr
+    names: dict[Expr, str] = field(compare=False)
+
+    @property
+    def shape(self) -> Shape:
+        return self.right.shape
+
+    @property
+    def text(self) -> str:
+        return f"{self.left_text} = {to_text(self.right, self.names)}"
+
+    @property
+    def box(self) -> Box:
+        return row(self.left, Operator("="), expression_box(self.right, self.names))
+
+    @property
+    def mathml(self) -> str:
+        return math_element(self.box, self.text)
+
+    @property
+    def latex(self) -> str:
+        return latex(self.box)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A step of a derivation: the rule in the margin, a remark, and what it yields."""
+
+    rule: str
+    remark: str
+    equations: tuple[Equation, ...]
+
+
+def named(name: str, right: Expr, names: dict[Expr, str]) -> Equation:
+    return Equation(Name(name), name, right, names)
+
+
+def forward_names(program: Program) -> dict[Expr, str]:
+    """Names of the forward values, the output's included."""
+    names = dict(program.names)
+    if program.output.op != "symbol":
+        names[program.output] = program.output_name
+    return names
+
+
+def forward_equations(program: Program) -> list[Equation]:
+    """One equation a named value, in the order of computation."""
+    names = forward_names(program)
+    values = [*((name, node) for node, name in program.names),
+              (program.output_name, program.output)]  # fmt: skip
+    return [named(name, node, names) for name, node in values]
+
+
+def gradient_equations(program: Program, gradients: Gradients) -> list[Equation]:
+    """Gradients in an order in which one may use another, which it then names."""
+    names = forward_names(program)
+    left = {f"D{name}": expr for name, expr in gradients}
+    shared = {expr: name for name, expr in reversed(left.items()) if _worth_naming(expr, names)}
+    equations = []
+    while left:
+        ready = [n for n, e in left.items() if not _uses(e, {left[m] for m in left if m != n})]
+        name = ready[0] if ready else next(iter(left))
+        right = left.pop(name)
+        others = {e: n for e, n in shared.items() if n != name}
+        equations.append(named(name, right, others | names))
+    return equations
+
+
+def _worth_naming(expr: Expr, names: dict[Expr, str]) -> bool:
+    return bool(expr.args) and expr not in names and ex.number_of(expr) is None
+
+
+def _uses(expr: Expr, others: set[Expr]) -> bool:
+    return any(node in others and node is not expr for node in ex.topological(expr) if node.args)
+
+
+def sweep_lines(derivation: Derivation) -> list[Line]:
+    """The reverse sweep: the adjoint of every node, by the rules of the nodes that use it."""
+    program = derivation.program
+    names = forward_names(program)
+    wanted = depending_nodes(program)
+    adjoints: dict[Expr, Expr] = {}
+    rules: dict[Expr, dict[str, None]] = {}
+    lines = []
+
+    def line(node: Expr, name: str | None) -> Line:
+        left = Name(f"D{name}") if name else adjoint_box(node, names)
+        text = f"D{name}" if name else f"D[{to_text(node, names)}]"
+        return Line(", ".join(rules[node]), "", (Equation(left, text, adjoints[node], names),))
+
+    for step in derivation.sweep.steps:
+        node, name = step.node, names.get(step.node)
+        upstream = ex.symbol(f"D{name}", node.shape) if name else adjoints[node]
+        if node is not program.output:
+            lines.append(line(node, name))
+        contributions = primitive(node.op).gradient(node, upstream)
+        for argument, contribution in zip(node.args, contributions, strict=True):
+            if contribution is None or argument not in wanted:
+                continue
+            previous = adjoints.get(argument)
+            adjoints[argument] = contribution if previous is None else previous + contribution
+            rules.setdefault(argument, {})[node.op] = None
+    lines += [line(v.expr, v.name) for v in program.variables if v.expr in adjoints]
+    return lines
+
+
+def simplification_lines(derivation: Derivation) -> list[Line]:
+    """Expand, drop, fold: after each step the gradients that it changed."""
+    names = forward_names(derivation.program)
+    before = dict(derivation.sweep.gradients)
+    lines = []
+    for step in derivation.simplified.steps:
+        changed = tuple(
+            named(f"D{name}", expr, names) for name, expr in step.gradients if before[name] != expr
+        )
+        before = dict(step.gradients)
+        if changed:
+            lines.append(Line(step.rule, step.reason, changed))
+    return lines
+
+
+def derivation_lines(derivation: object) -> list[Line]:
+    """The whole way; empty for definitions without gradients."""
+    if getattr(derivation, "sweep", None) is None:
+        return []
+    return [*sweep_lines(derivation), *simplification_lines(derivation)]  # type: ignore[arg-type]

@@ -1,0 +1,534 @@
+"""The NumPy target: one module a layer, which imports NumPy alone and can be copied anywhere.
+
+Input: a `Derivation`. Output: the source of `generated/numpy/<layer>.py`. Decisions about values,
+passes and names were made in `lower` and `schedule`; here they are written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import expression as ex
+from ..derivation import Derivation
+from ..expression import Expr, Shape
+from ..lower import Routine, Statement
+from ..program import Input, Program
+from ..schedule import Pass, Product, Small, reduction_of, schedule, width
+from ..special_functions import erf_coefficients, erfc_coefficients
+from ..stable import ARGUMENT_BOUND, StableScalar
+from ..templates import environment, relative_source
+from ..text import to_text
+from .numpy_printer import NumpyPrinter, scalar_source
+
+_DEPENDENCIES = {"_erfc": ("_series",), "_erf": ("_erfc", "_series")}
+_HELPER_ORDER = (
+    "_targets", "_check", "_hyperparameter", "_scalar", "_scale", "_buffers", "_result",
+    "_deliver", "_check_out", "_row_blocks", "_shift", "_first_maximum", "_target_product", "_sigmoid",
+    "_softplus", "_erf", "_erfc", "_series",
+)  # fmt: skip
+
+
+def render(derivation: Derivation) -> dict[str, str]:
+    """Relative path under generated/numpy -> text."""
+    return {f"{derivation.name}.py": _Module(derivation).source()}
+
+
+def render_package(derivations: Iterable[Derivation]) -> dict[str, str]:
+    """The package's __init__: one name a layer."""
+    names = sorted(d.name for d in derivations)
+    template = environment().get_template("numpy/package.py.j2")
+    return {"__init__.py": template.render(names=names)}
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A public function: its signature, what it returns, its docstring and its lines."""
+
+    signature: str
+    returns: str
+    doc: str
+    body: tuple[str, ...]
+
+
+class _Module:
+    def __init__(self, derivation: Derivation) -> None:
+        self._derivation = derivation
+        self._kernel = derivation.kernel
+        self._program: Program = derivation.program
+        self._functions: dict[str, StableScalar] = {}
+        self._helpers: set[str] = {"_check"}
+
+    def source(self) -> str:
+        forward, backward, vjp = self._forward(), self._backward(), self._vjp()
+        functions = [self._function(name, f) for name, f in self._functions.items()]
+        for name in list(self._helpers):
+            self._helpers.update(_DEPENDENCIES.get(name, ()))
+        template = environment().get_template("numpy/helpers.py.j2").module
+        helpers = [str(getattr(template, name[1:])()) for name in _HELPER_ORDER if name in self._helpers]
+        helpers += self._tables()
+        return environment().get_template("numpy/layer.py.j2").render(
+            name=self._program.name, title=self._program.title, source=relative_source(self._program),
+            equations=equation_lines(self._derivation), claims=claims(self._derivation),
+            tuples=self._tuples(), forward=forward, backward=backward, vjp=vjp,
+            output=self._program.output_name, functions=functions, helpers=helpers,
+        )  # fmt: skip
+
+    def _tables(self) -> list[str]:
+        precise = sorted(self._kernel.precise & set(self._kernel.saved))
+        tables = [f"_FLOAT64 = frozenset({{{', '.join(map(repr, precise))}}})" if precise
+                  else "_FLOAT64: frozenset[str] = frozenset()"]  # fmt: skip
+        for name, helper, values in (
+            ("_ERFC", "_erfc", erfc_coefficients()), ("_ERF", "_erf", erf_coefficients())
+        ):  # fmt: skip
+            if helper in self._helpers:
+                lines = "".join(f"    {value!r},\n" for value in values)
+                tables.append(f"{name} = (\n{lines})")
+        return tables
+
+    def _tuples(self) -> list[dict[str, Any]]:
+        tuples = []
+        if self._kernel.extra_results:
+            doc = "The output, and what the backward pass needs besides inputs and output."
+            fields = [self._program.output_name, *self._kernel.extra_results]
+            tuples.append({"name": "Forward", "doc": doc, "fields": fields})
+        if len(self._program.variables) > 1:
+            doc = "The gradients in the order of the arguments."
+            tuples.append({"name": "Gradients", "doc": doc, "fields": self._kernel.gradient_names})
+        return tuples
+
+    def _forward(self) -> _Face:
+        program, routine = self._program, self._kernel.forward
+        arrays = [(i.name, i.shape) for i in program.inputs if i.is_array]
+        body = self._opening(arrays, routine)
+        body += self._checks() + self._scale_line(routine)
+        body += self._routine(routine, "Forward" if self._kernel.extra_results else None)
+        doc = _face_doc(
+            f"{program.title}", [i for i in program.inputs if i.is_array],
+            "Returns " + self._returned(routine.results) + ".",
+            self._raises(),
+        )
+        return _Face(self._signature(_parameters(program)), self._returns(routine, "Forward"),
+                     doc, tuple(body))  # fmt: skip
+
+    def _backward(self) -> _Face:
+        routine = self._kernel.backward
+        hyper = {i.name for i in self._kernel.backward_hyperparameters()}
+        arrays = [(n, s) for n, s in routine.arguments if n not in hyper and n != "scale"]
+        body = self._opening(arrays, routine) + self._scale_line(routine)
+        multiple = len(self._program.variables) > 1
+        body += self._routine(routine, "Gradients" if multiple else None)
+        parameters = [f"{n}: {'Array' if width(s) else 'float'}" for n, s in arrays]
+        parameters += [_parameter(i) for i in self._kernel.backward_hyperparameters()]
+        saved = ", ".join(n for n, _ in arrays[1:]) or "nothing"
+        doc = (
+            f"The gradients from the upstream gradient D{self._program.output_name}.\n\n"
+            f"Needs {saved} as `forward` got or returned them. Returns "
+            f"{self._returned(routine.results)}."
+        )
+        return _Face(self._signature(parameters), self._returns(routine, "Gradients"), doc,
+                     tuple(body))  # fmt: skip
+
+    def _vjp(self) -> _Face:
+        program, kernel = self._program, self._kernel
+        given = [i.name for i in program.inputs]
+        options = ["reduction=reduction"] if program.divisor is not None else []
+        call = ", ".join([*given, *options])
+        output = program.output_name
+        if kernel.extra_results:
+            names = ", ".join([output, *kernel.extra_results])
+            body = [f"{names} = forward({call})"]
+        else:
+            body = [f"{output} = forward({call})"]
+        upstream = program.upstream
+        hyper = [i.name for i in kernel.backward_hyperparameters()]
+        arguments = [n for n, _ in kernel.backward.arguments if n not in (*hyper, "scale")]
+        scaled = options if any(n == "scale" for n, _ in kernel.backward.arguments) else []
+        inner = ", ".join([*arguments, *hyper, *scaled])
+        body += ["", f"def pullback({upstream}: Any) -> Any:", f"    return backward({inner})", "",
+                 f"return {output}, pullback"]  # fmt: skip
+        parameters = _parameters(program)
+        signature = ", ".join([*parameters, *self._reduction_parameter()])
+        return _Face(signature, "", "", tuple(body))
+
+    def _reduction_parameter(self) -> list[str]:
+        return ["*", 'reduction: str = "mean"'] if self._program.divisor is not None else []
+
+    def _signature(self, parameters: list[str]) -> str:
+        options = self._reduction_parameter() or ["*"]
+        return ", ".join([*parameters, *options, "out: Any = None"])
+
+    def _returns(self, routine: Routine, name: str) -> str:
+        if len(routine.results) > 1:
+            return name
+        return "Any" if width(routine.shape(routine.results[0])) == 0 else "Array"
+
+    def _returned(self, results: tuple[str, ...]) -> str:
+        return " and ".join(", ".join(results).rsplit(", ", 1)) if len(results) > 1 else results[0]
+
+    def _raises(self) -> str:
+        return (
+            "Raises TypeError for a dtype other than float32 or float64 or for a mixture, and\n"
+            "ValueError for shapes or values that do not fit."
+        )
+
+    def _opening(self, arrays: list[tuple[str, Shape]], routine: Routine) -> list[str]:
+        """Check the arguments, put them in row order, read off the sizes."""
+        lines = []
+        checked, scalars = [], []
+        like = next((n for n, s in arrays if width(s) == 2 and not self._is_target(n)), None)
+        for name, shape in arrays:
+            if self._is_target(name) and width(shape) == 2:
+                self._helpers.add("_targets")
+                lines.append(f'{name} = _targets("{name}", {name}, {like})')
+        for name, shape in arrays:
+            dims = tuple(d for d in shape if d != "1")
+            if dims:
+                checked.append((name, dims))
+            else:
+                scalars.append(name)
+        names = ", ".join(name for name, _ in checked)
+        lines.append(f"[{names}], dtype, sizes = _check(")
+        for name, dims in checked:
+            inner = ", ".join(f'"{d}"' for d in dims) + ("," if len(dims) == 1 else "")
+            lines.append(f'    ("{name}", {name}, ({inner})),')
+        lines.append(")")
+        for name in scalars:
+            self._helpers.add("_scalar")
+            lines.append(f'{name} = _scalar("{name}", {name}, dtype)')
+        wanted = _sizes_used(routine, self._program)
+        available = [d for d in self._program.sizes if any(d in dims for _, dims in checked)]
+        used = [d for d in available if d in wanted]
+        if used:
+            values = ", ".join(f'sizes["{d}"]' for d in used)
+            lines.append(f"{', '.join(used)} = {values}")
+        return lines
+
+    def _scale_line(self, routine: Routine) -> list[str]:
+        if not any(n == "scale" for n, _ in routine.arguments):
+            return []
+        self._helpers.add("_scale")
+        assert self._program.divisor is not None
+        return [f"scale = _scale(reduction, {NumpyPrinter(frozenset()).show(self._program.divisor)})"]
+
+    def _is_target(self, name: str) -> bool:
+        return any(i.name == name and i.role == "target" for i in self._program.inputs)
+
+    def _checks(self) -> list[str]:
+        """Domains of hyperparameters and data, and the smallest batch."""
+        lines = []
+        for item in self._program.inputs:
+            if item.role == "hyperparameter":
+                self._helpers.add("_hyperparameter")
+                lines.append(
+                    f'{item.name} = _hyperparameter("{item.name}", {item.name}, "{item.domain}")'
+                )
+            elif item.domain in ("positive", "nonnegative"):
+                sign, text = ("<=", "> 0") if item.domain == "positive" else ("<", ">= 0")
+                lines += [
+                    f"if ({item.name} {sign} 0).any():",
+                    f'    raise ValueError(f"{{_LAYER}}: expected {item.name} {text}, '
+                    f'got {{{item.name}.min()}}")',
+                ]
+        data = next(i for i in self._program.inputs if width(i.shape) == 2)
+        if self._program.is_loss:
+            lines += [f"if sizes[\"{data.shape[0]}\"] == 0:",
+                      f'    raise ValueError(f"{{_LAYER}}: expected at least one sample, '
+                      f'got {data.name} {{{data.name}.shape}}")']  # fmt: skip
+        if needs_two_samples(self._program):
+            lines += [f"if sizes[\"{data.shape[0]}\"] == 1:",
+                      f'    raise ValueError(f"{{_LAYER}}: expected more than one sample, '
+                      f'got {data.name} {{{data.name}.shape}}")']  # fmt: skip
+        return lines
+
+    def _routine(self, routine: Routine, tuple_name: str | None) -> list[str]:
+        return _Body(self, routine, tuple_name).lines()
+
+    def _function(self, name: str, stable: StableScalar) -> dict[str, Any]:
+        variables = [v.name for v in stable.function.variables]
+        first = variables[0]
+        body = []
+        if stable.lower:
+            body.append(f"{first} = np.maximum({first}, -{ARGUMENT_BOUND})")
+        if stable.upper:
+            body.append(f"{first} = np.minimum({first}, {ARGUMENT_BOUND})")
+        text, exact = _short_form(stable)
+        source = text or scalar_source(stable.expr, self._helpers)
+        if not stable.function.is_smooth and not exact:
+            body.append(f"value = {source}")
+            body.append(f"return np.where(np.isnan({first}), {first}, value).astype({first}.dtype)")
+        else:
+            body.append(f"return {source}")
+        doc = f"{stable.function.expr} in a form that stays finite."
+        if stable.expr == stable.function.expr:
+            doc = f"{stable.function.expr}."
+        return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
+
+
+def _short_form(stable: StableScalar) -> tuple[str | None, bool]:
+    """max(x, 0) and its derivative are single operations of NumPy, which let NaN through."""
+    import sympy as sp
+
+    x = stable.function.variables[0]
+    if len(stable.function.variables) == 1 and isinstance(stable.expr, sp.Piecewise):
+        if stable.expr == sp.Piecewise((x, x > 0), (0, True)):
+            return f"np.maximum({x}, 0)", True
+        if stable.expr == sp.Piecewise((1, x > 0), (0, True)):
+            return f"np.heaviside({x}, 0).astype({x}.dtype, copy=False)", True
+    return None, False
+
+
+class _Body:
+    """The lines of one routine after its arguments are checked."""
+
+    def __init__(self, module: _Module, routine: Routine, tuple_name: str | None) -> None:
+        self._module = module
+        self._routine = routine
+        self._tuple_name = tuple_name
+        self._precise = module._kernel.precise
+        self._lines: list[str] = []
+        self._arrays = {n for n, s in routine.arguments if width(s)}
+
+    def lines(self) -> list[str]:
+        self._module._helpers.update({"_result", "_deliver", "_check_out"} if self._buffered() else set())
+        if len(self._routine.results) > 1:
+            self._module._helpers.add("_buffers")
+            names = ", ".join(f'"{r}"' for r in self._routine.results)
+            targets = ", ".join(f"out_{r}" for r in self._routine.results)
+            self._lines.append(f"{targets} = _buffers(out, ({names}))")
+        for step in schedule(self._routine):
+            if isinstance(step, Small):
+                self._small(step.statement)
+            elif isinstance(step, Product):
+                self._product(step)
+            else:
+                self._pass(step)
+        self._return()
+        return self._lines
+
+    def _buffered(self) -> bool:
+        return any(width(self._routine.shape(r)) for r in self._routine.results)
+
+    def _printer(self, sliced: frozenset[str] = frozenset()) -> NumpyPrinter:
+        return NumpyPrinter(
+            self._precise, sliced, functions=self._module._functions,
+            helpers=self._module._helpers,
+        )  # fmt: skip
+
+    def _small(self, statement: Statement) -> None:
+        text = self._printer().show(statement.expr)
+        if self._is_cast(statement):
+            text = f"({text}).astype(dtype, copy=False)"
+        self._lines.append(f"{statement.name} = {text}")
+
+    def _is_cast(self, statement: Statement) -> bool:
+        """Vectors computed from float64 statistics go back to the layer's dtype."""
+        if statement.name in self._precise or width(statement.shape) != 1:
+            return False
+        return any(n in self._precise for n in ex.symbols_of(statement.expr))
+
+    def _product(self, step: Product) -> None:
+        printer = self._printer()
+        shape = step.epilogue.shape
+        if not width(shape):
+            self._lines.append(f"{step.target} = {printer.show(step.left)} @ {printer.show(step.right)}")
+        elif step.left.cols == "1":
+            self._allocate(step.target, shape)
+            left, right = printer.show(step.left), printer.show(step.right)
+            self._lines.append(f"np.multiply({left}[:, None], {right}, out={step.target})")
+        else:
+            self._allocate(step.target, shape)
+            left, right = printer.show(step.left), printer.show(step.right)
+            self._lines.append(f"np.matmul({left}, {right}, out={step.target})")
+        if step.epilogue.op != "symbol":
+            if width(shape):
+                self._lines.append(printer.into(step.epilogue, step.target))
+            else:
+                self._lines.append(f"{step.target} = {printer.show(step.epilogue)}")
+
+    def _allocate(self, name: str, shape: Shape) -> None:
+        dims = ", ".join(d for d in shape if d != "1")
+        inner = f"({dims},)" if width(shape) == 1 else f"({dims})"
+        dtype = "np.float64" if name in self._precise else "dtype"
+        if name in self._routine.results:
+            inputs = ", ".join(n for n, s in self._routine.arguments if width(s))
+            out = f"out_{name}" if len(self._routine.results) > 1 else "out"
+            self._lines.append(f'{name} = _result({out}, "{name}", {inner}, {dtype}, {inputs})')
+        else:
+            self._lines.append(f"{name} = np.empty({inner}, {dtype})")
+        self._arrays.add(name)
+
+    def _pass(self, step: Pass) -> None:
+        for name in step.stored:
+            self._allocate(name, self._routine.shape(name))
+        for statement in step.accumulated:
+            self._start(statement)
+        rows = step.space[0]
+        sliced = frozenset(
+            n for n in self._arrays if self._routine.shape(n)[0] == rows and not step.whole
+        )
+        printer = self._printer(sliced)
+        inside = []
+        for statement in step.body:
+            inside.append(self._in_pass(printer, statement, step))
+        for statement in step.accumulated:
+            inside.append(self._accumulate(printer, statement))
+        if step.whole:
+            self._lines += inside
+        else:
+            self._module._helpers.add("_row_blocks")
+            self._lines.append(f"for rows in _row_blocks({step.space[0]}, {step.space[1]}):")
+            self._lines += [f"    {line}" for line in inside]
+        for statement in step.accumulated:
+            self._finish(statement, step.space)
+
+    def _in_pass(self, printer: NumpyPrinter, statement: Statement, step: Pass) -> str:
+        name = statement.name
+        stored = name in step.stored
+        if stored and width(statement.shape) == 2:
+            return printer.into(statement.expr, f"{name}[rows]" if not step.whole else name)
+        text = printer.show(statement.expr)
+        if stored:
+            return f"{name}[{':' if step.whole else 'rows'}] = {text}"
+        if self._is_cast(statement):
+            text = f"({text}).astype(dtype, copy=False)"
+        return f"{name} = {text}"
+
+    def _start(self, statement: Statement) -> None:
+        reduction = reduction_of(statement.expr)
+        assert reduction is not None
+        largest = reduction.op in ("columns_max", "columns_shift")
+        if not width(statement.shape):
+            self._lines.append(f"{statement.name} = 0.0")
+        elif largest:
+            self._lines.append(f"{statement.name} = np.full({statement.shape[1]}, -np.inf)")
+        else:
+            self._lines.append(f"{statement.name} = np.zeros({statement.shape[1]})")
+
+    def _accumulate(self, printer: NumpyPrinter, statement: Statement) -> str:
+        reduction = reduction_of(statement.expr)
+        assert reduction is not None
+        if reduction.op in ("columns_max", "columns_shift"):
+            block = printer._array(reduction.args[0])
+            return (
+                f"np.maximum({statement.name}, {block}.max(axis=0), out={statement.name})"
+            )
+        op = reduction.op.replace("mean", "sum")
+        summed = ex.node(op, reduction.args, reduction.shape)
+        text = printer.show(summed)
+        if reduction.op == "columns_mean" and text.endswith(".sum(axis=0)"):
+            text = text[:-1] + ", dtype=np.float64)"
+        return f"{statement.name} += {text}"
+
+    def _finish(self, statement: Statement, space: Shape) -> None:
+        reduction = reduction_of(statement.expr)
+        assert reduction is not None
+        name = statement.name
+        if reduction.op == "columns_mean":
+            self._lines.append(f"{name} /= max({reduction.args[0].rows}, 1)")
+        if reduction.op == "columns_shift":
+            self._lines.append(f"{name}[{name} == -np.inf] = 0")
+        if statement.expr.op == "at_least_one":
+            self._lines.append(f"{name} = np.maximum({name}, 1)")
+        if width(statement.shape) and name not in self._precise:
+            self._lines.append(f"{name} = {name}.astype(dtype, copy=False)")
+
+    def _return(self) -> None:
+        values = []
+        for result in self._routine.results:
+            shape = self._routine.shape(result)
+            out = f"out_{result}" if len(self._routine.results) > 1 else "out"
+            if not width(shape):
+                values.append(f"dtype.type({result})")
+            else:
+                values.append(f'_deliver("{result}", {result}, {out})')
+        if self._tuple_name:
+            self._lines.append(f"return {self._tuple_name}(")
+            self._lines += [f"    {value}," for value in values]
+            self._lines.append(")")
+        else:
+            self._lines.append(f"return {values[0]}")
+
+
+def _parameters(program: Program) -> list[str]:
+    return [_parameter(i) for i in program.inputs]
+
+
+def _parameter(item: Input) -> str:
+    if item.is_array:
+        return f"{item.name}: {'Array' if width(item.shape) else 'float'}"
+    default = "" if item.default is None else f" = {item.default!r}"
+    return f"{item.name}: float{default}"
+
+
+def _sizes_used(routine: Routine, program: Program) -> set[str]:
+    used: set[str] = set()
+    for statement in routine.statements:
+        for node in ex.topological(statement.expr):
+            used |= set(node.shape) | ({str(node.attr)} if node.op == "size" else set())
+    if program.divisor is not None and any(n == "scale" for n, _ in routine.arguments):
+        for node in ex.topological(program.divisor):
+            used |= {str(node.attr)} if node.op == "size" else set()
+    return used
+
+
+def needs_two_samples(program: Program) -> bool:
+    """A variance over the batch, a column mean of values centred by a column mean, is one of two."""
+    for node in ex.topological(program.output):
+        if node.op == "columns_mean":
+            inner = ex.topological(node.args[0])
+            if any(n.op == "columns_mean" for n in inner):
+                return True
+    return False
+
+
+def _face_doc(title: str, inputs: list[Input], returns: str, raises: str) -> str:
+    rows = []
+    for item in inputs:
+        dims = ", ".join(d for d in item.shape if d != "1")
+        shape = f"({dims},)" if width(item.shape) == 1 else f"({dims})"
+        kind = {"target": "targets, or integer labels (N,)", "constant": "data without a gradient"}
+        note = f", {kind[item.role]}" if item.role in kind and width(item.shape) == 2 else ""
+        rows.append(f"{item.name}: {shape}{note}")
+    arguments = "\n".join(rows)
+    return f"{title}\n\n{arguments}\n\n{returns} Buffers for the results may be given in `out`.\n{raises}"
+
+
+def equation_lines(derivation: Derivation) -> list[str]:
+    """The forward definition and the gradient, one equation a line, with shapes."""
+    program = derivation.program
+    names: dict[Expr, str] = dict(program.names)
+    rows = [(name, node) for node, name in program.names]
+    rows.append((program.output_name, program.output))
+    lines = _aligned([(n, to_text(e, names), e.shape) for n, e in rows])
+    names[program.output] = program.output_name
+    gradients = [(f"D{n}", to_text(g, names), g.shape) for n, g in derivation.gradients]
+    return [*lines, "", *_aligned(gradients)]
+
+
+def _aligned(rows: list[tuple[str, str, Shape]]) -> list[str]:
+    longest = max(len(name) for name, _, _ in rows)
+    texts = [f"{name.ljust(longest)} = {text}" for name, text, _ in rows]
+    column = max(len(t) for t in texts) + 2
+    lines = []
+    for text, (_, _, shape) in zip(texts, rows, strict=True):
+        dims = [d for d in shape if d != "1"]
+        shown = "scalar" if not dims else f"({dims[0]},)" if len(dims) == 1 else f"({', '.join(dims)})"
+        lines.append(f"{text.ljust(column)} {shown}")
+    return lines
+
+
+def claims(derivation: Derivation) -> str:
+    """What is proved, and what is assumed, in words."""
+    program = derivation.program
+    sizes = " and ".join(", ".join(program.sizes).rsplit(", ", 1))
+    parts = [f"Proved for every {sizes} (proof {derivation.proof_id[:12]})."]
+    if program.divisor is not None:
+        names = dict(program.names)
+        divisor = to_text(program.divisor, names)
+        divisor = divisor if divisor.isalnum() else f"({divisor})"
+        parts.append(f"scale = 1 / {divisor}, or 1 for reduction=\"sum\".")
+    if program.conventions:
+        parts.append(f"Conventions: {'; '.join(program.conventions)}.")
+    return "\n".join(parts)
