@@ -29,6 +29,9 @@ class Expr:
     def __init__(self) -> None:
         raise TypeError("build expressions with the functions of gradwright.codegen.notation")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return node, (self.op, self.args, self.shape, self.attr)
+
     def __repr__(self) -> str:
         from .text import to_text
 

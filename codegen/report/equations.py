@@ -119,13 +119,13 @@ def sweep_lines(derivation: Derivation) -> list[Line]:
 
     def line(node: Expr, name: str | None) -> Line:
         left = Name(f"D{name}") if name else adjoint_box(node, names)
-        text = f"D{name}" if name else f"D[{to_text(node, names)}]"
+        text = f"D{name}" if name else f"D[{_node_text(node, names)}]"
         return Line(", ".join(rules[node]), "", (Equation(left, text, adjoints[node], names),))
 
     for step in derivation.sweep.steps:
         node, name = step.node, names.get(step.node)
         upstream = ex.symbol(f"D{name}", node.shape) if name else adjoints[node]
-        if node is not program.output:
+        if node is not program.output and not _is_negation(node, name):
             lines.append(line(node, name))
         contributions = primitive(node.op).gradient(node, upstream)
         for argument, contribution in zip(node.args, contributions, strict=True):
@@ -133,9 +133,20 @@ def sweep_lines(derivation: Derivation) -> list[Line]:
                 continue
             previous = adjoints.get(argument)
             adjoints[argument] = contribution if previous is None else previous + contribution
-            rules.setdefault(argument, {})[node.op] = None
+            used = rules.get(node, {}) if _is_negation(node, name) else {node.op: None}
+            rules.setdefault(argument, {}).update(used or {node.op: None})
     lines += [line(v.expr, v.name) for v in program.variables if v.expr in adjoints]
     return lines
+
+
+def _node_text(node: Expr, names: dict[Expr, str]) -> str:
+    """Plain text leaves repetition to broadcasting, but the adjoint of a repeated row is another."""
+    text = to_text(node, names)
+    return f"{node.op}({text})" if node.op.endswith("_repeat") else text
+
+
+def _is_negation(node: Expr, name: str | None) -> bool:
+    return name is None and node.op == "hadamard" and ex.number_of(node.args[0]) == -1
 
 
 def simplification_lines(derivation: Derivation) -> list[Line]:

@@ -1,8 +1,8 @@
 """Random points at which a program has a value: residues and real values for every symbol.
 
-Input: a program, sizes, facts and a seeded generator. Output: a `Point`. Guaranteed: the forward
-pass has a value there (its roots are of squares, nothing is divided by zero), the facts hold
-exactly, and an entry is a square exactly where its real value is positive. Residues of different
+Input: a program, sizes and a seeded generator. Output: a `Point`. Guaranteed: the forward
+pass has a value there (its roots are of squares, nothing is divided by zero), the program's
+facts hold exactly, and an entry is a square exactly where its real value is positive. Residues of different
 entries and levels are independent and uniform up to these conditions.
 """
 
@@ -57,9 +57,7 @@ def slots_of(program: Program) -> list[_Slot]:
     return found
 
 
-def draw_point(
-    program: Program, sizes: dict[str, int], facts: Sequence[Fact], rng: random.Random
-) -> Point | None:
+def draw_point(program: Program, sizes: dict[str, int], rng: random.Random) -> Point | None:
     """A point where the forward pass has a value; None where none was found."""
     slots = slots_of(program)
     point = Point(sizes, {})
@@ -69,9 +67,9 @@ def draw_point(
     _draw_reals(program, point, slots, rng)
     for slot in slots:
         _draw_residues(point, slot, rng)
-    _impose(point, facts)
+    _impose(point, program.facts)
     try:
-        return _repaired(program, point, slots, facts, rng)
+        return _repaired(program, point, slots, rng)
     except ZeroDivisorError:
         return None
 
@@ -142,11 +140,7 @@ def _impose(point: Point, facts: Sequence[Fact]) -> None:
 
 
 def _repaired(
-    program: Program,
-    point: Point,
-    slots: Sequence[_Slot],
-    facts: Sequence[Fact],
-    rng: random.Random,
+    program: Program, point: Point, slots: Sequence[_Slot], rng: random.Random
 ) -> Point | None:
     """Redraw one entry at a time while a root is missing; keep what is no worse."""
     used = set(ex.symbols_of(program.output))
@@ -163,7 +157,7 @@ def _repaired(
         for field in RESIDUES:
             positive = bool(point.symbols[REALS.level][name][place] > 0)
             point.symbols[field.level][name][place] = _draw_residue(field, positive, rng)
-        _impose(point, facts)
+        _impose(point, program.facts)
         now = _progress(program, point)
         patience = _PATIENCE if now is None or now > progress else patience - 1
         if now is not None and now < progress:

@@ -133,8 +133,16 @@ void parallel_entries(Index work_per_entry, Body&& body, const First& A, const R
     }
 }
 
-/// The most columns that parallel_columns hands out at once: the size of accumulators on the stack.
-inline constexpr Index column_tile = 512;
+/// The most columns that parallel_columns hands out at once.
+inline constexpr Index column_tile = 1024;
+
+/// One value for each column of a tile, on the stack, zero at first.
+template <class T>
+struct Columns {
+    T value[column_tile];
+    explicit Columns(Index count) { std::fill_n(value, count, T(0)); }
+    T& operator[](Index c) { return value[c]; }
+};
 
 /// Call body(first, last) for tiles of the columns 0, ..., cols - 1, aligned with cache lines.
 template <class Body>

@@ -1,0 +1,40 @@
+"""Reports: a derivation as HTML pages, Markdown and JSON.
+
+Input: derivations, the results of their verification, the emitted sources. Output: text; nothing
+is written here. Guaranteed: the same bytes for any hash seed and on any machine; a claim appears
+as proved or checked only where the verification says so. Not guaranteed: the claims themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .data import report_data
+from .markdown import to_markdown
+from .pages import layer_page, index_page, primitives_page, style_sheet
+
+Item = tuple[Any, Mapping[str, Any], Mapping[str, str]]
+
+
+def render_reports(items: Sequence[Item]) -> dict[str, str]:
+    """Pages by path under generated/reports, for (derivation, verification, sources) each.
+
+    `sources` maps a target's name, such as numpy or cpp, to the text that was emitted for it.
+    """
+    texts = {
+        "index.html": index_page(items),
+        "primitives.html": primitives_page(),
+        "style.css": style_sheet(),
+    }
+    for derivation, verification, sources in items:
+        name = derivation.program.name
+        data = report_data(derivation, verification)
+        texts[f"{name}.html"] = layer_page(derivation, verification, sources)
+        texts[f"{name}.json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        texts[f"{name}.md"] = to_markdown(data)
+    return texts
+
+
+__all__ = ["render_reports", "report_data", "to_markdown"]

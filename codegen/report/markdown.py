@@ -1,0 +1,100 @@
+"""A layer's report as Markdown, for the terminal and for readers of the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_WIDTH = 72
+_LISTS = {
+    "proved": "Proved for all sizes", "checked": "Checked", "assumed": "Assumed",
+}  # fmt: skip
+
+
+def to_markdown(data: Mapping[str, Any]) -> str:
+    """Markdown of `report_data`; equations stand in fenced blocks with their shapes."""
+    parts = [f"# {data['layer']}", data["title"], data["details"]]
+    parts += ["## Forward", _inputs(data["inputs"]), _equations(data["forward"])]
+    if data["gradients"]:
+        parts += ["## Gradient", _equations(data["gradients"])]
+    if data["where"]:
+        parts += ["where", _block(data["where"])]
+    if data["derivation"]:
+        parts += ["## Derivation", _derivation(data["derivation"])]
+    parts += ["## What is guaranteed"]
+    for key, title in _LISTS.items():
+        items = [_item(item) for item in data["guarantees"][key]]
+        parts += [f"### {title}", "\n".join(items) or "Nothing."]
+    if data["conventions"]:
+        parts += ["## Conventions", "\n".join(f"- {plain(c)}" for c in data["conventions"])]
+    if data["cost"]:
+        parts += ["## Cost", _cost(data["cost"])]
+    parts += ["## Provenance", _provenance(data)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain(text: str) -> str:
+    """Prose with Markdown's signs made literal."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in text)
+
+
+def _inputs(inputs: Iterable[Mapping[str, Any]]) -> str:
+    lines = []
+    for item in inputs:
+        rows, cols = item["shape"]
+        default = "" if item["default"] is None else f", default {item['default']:g}"
+        lines.append(f"- `{item['name']}` {rows} × {cols}, {item['role']}{default}")
+    return "\n".join(lines)
+
+
+def _equations(equations: Iterable[Mapping[str, Any]]) -> str:
+    lines = []
+    for equation in equations:
+        rows, cols = equation["shape"]
+        lines.append(f"{equation['text']:<{_WIDTH}}  ({rows}, {cols})")
+    return _block(lines)
+
+
+def _block(lines: Iterable[str]) -> str:
+    body = "\n".join(lines)
+    return f"```text\n{body}\n```"
+
+
+def _derivation(lines: list[Mapping[str, Any]]) -> str:
+    rows = []
+    width = max(len(line["rule"]) for line in lines)
+    for line in lines:
+        for place, equation in enumerate(line["equations"]):
+            rule = "" if place else line["rule"]
+            rows.append(f"{rule:<{width}}  {equation['text']}")
+        if line["remark"]:
+            rows.append(f"{'':<{width}}  ({line['remark']})")
+    return _block(rows)
+
+
+def _item(item: Mapping[str, str]) -> str:
+    level = f"{item['level']} " if item["level"] else ""
+    state = "" if item["state"] == "held" else f"**{item['state']}** "
+    return f"- {level}{state}{plain(item['text'])}"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    example = ", ".join(f"{d} = {n}" for d, n in cost["example"].items())
+    lines = [f"| | forward | backward | at {example} |", "|---|---|---|---|"]
+    forward, backward = cost["routines"]["forward"], cost["routines"]["backward"]
+    for name in forward:
+        one, other = forward[name], backward[name]
+        numbers = f"{one['example']:,} and {other['example']:,}"
+        lines.append(f"| {name} | {one['formula']} | {other['formula']} | {numbers} |")
+    saved = ", ".join(f"`{s['name']}` ({s['formula']})" for s in cost["saved"]) or "nothing"
+    return "\n".join([*lines, "", f"Kept for the backward pass: {saved}."])
+
+
+def _provenance(data: Mapping[str, Any]) -> str:
+    script, proof = data["script"], data["proof"]
+    lines = [f"- script `{script['path']}`"]
+    if script["sha256"]:
+        lines.append(f"- SHA-256 of the script `{script['sha256']}`")
+    if proof:
+        lines.append(f"- proof `{proof}`")
+    return "\n".join(lines)
