@@ -70,8 +70,7 @@ def _derive_own(options: DeriveOptions, scripts: list[Path], names: list[str]) -
         files |= _runtime_headers()
     files[MANIFEST] = manifest_text(input_hashes(scripts), files)
     if options.check:
-        owned = {path: text for path, text in files.items()}
-        return _check(options.out, owned, rows, seconds, options)
+        return _check(options.out, files, rows, seconds, options)
     changed = write_among(options.out, files)
     _finish(rows, seconds, options, changed, options.out / "reports" / "index.html")
     return 0
@@ -110,9 +109,7 @@ def _merged(root: Path, files: dict[str, str], names: set[str]) -> dict[str, str
     if not isinstance(present, dict):
         raise NotationError("there is no complete tree yet; run `gradwright derive` without names")
     merged = {path: (root / path).read_text() for path in present if (root / path).is_file()}
-    for path, text in files.items():
-        if Path(path).name.split(".")[0] in names:
-            merged[path] = text
+    merged |= {p: text for p, text in files.items() if Path(p).name.split(".")[0] in names}
     inputs = read_manifest(root).get("inputs")
     merged[MANIFEST] = manifest_text(inputs if isinstance(inputs, dict) else {}, merged)
     return merged

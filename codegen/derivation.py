@@ -144,6 +144,6 @@ def counterexample(program: Program, gradients: dict[str, Expr]) -> str:
     if found.counterexample:
         return f"\n       counterexample: {found.counterexample}"
     return (
-        "\n       The exact check at finite sizes finds no difference: the kernel lacks an identity "
-        "for these functions. Write the equation with other primitives, or report it."
+        "\n       The exact check at finite sizes finds no difference: the kernel lacks an "
+        "identity for these functions. Write the equation with other primitives, or report it."
     )

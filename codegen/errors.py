@@ -29,3 +29,7 @@ class StabilityError(GradwrightError):
 
 class DriftError(GradwrightError):
     """The checked-in output differs from what the scripts produce."""
+
+
+class KernelFailure(GradwrightError):
+    """An emitted kernel that is too far from the exact value, or breaks a promise at an edge."""

@@ -89,6 +89,8 @@ class Expr:
         return matmul(self, lift(other))
 
     def __pow__(self, exponent: object) -> Expr:
+        if isinstance(exponent, Expr) and exponent.op == "step":
+            return step_power(self, exponent)
         if not isinstance(exponent, int | Fraction):
             raise ShapeError(
                 f"an expression to the power {exponent!r}: element-wise powers are integers or "
@@ -172,7 +174,7 @@ def scalar_repeat(value: Expr, shape: Shape) -> Expr:
     return value if shape == ("1", "1") else node("scalar_repeat", (value,), shape)
 
 
-def _matched(name: str, left: Expr, right: Expr) -> tuple[Expr, Expr]:
+def matched(name: str, left: Expr, right: Expr) -> tuple[Expr, Expr]:
     """Operands of an element-wise operation; 1 x 1 operands are repeated, nothing else is."""
     if left.shape != right.shape:
         if left.is_scalar:
@@ -196,7 +198,7 @@ def _repeat_remedy(small: Expr, large: Expr) -> str:
 
 
 def add(left: Expr, right: Expr) -> Expr:
-    left, right = _matched("add", left, right)
+    left, right = matched("add", left, right)
     if number_of(left) == 0:
         return right
     if number_of(right) == 0:
@@ -211,7 +213,7 @@ def negate(value: Expr) -> Expr:
 
 
 def hadamard(left: Expr, right: Expr) -> Expr:
-    left, right = _matched("hadamard", left, right)
+    left, right = matched("hadamard", left, right)
     for one, other in ((left, right), (right, left)):
         value = number_of(one)
         if value == 1:
@@ -285,7 +287,7 @@ def reduce(op: str, value: Expr) -> Expr:
 
 
 def select(op: str, value: Expr) -> Expr:
-    """rows_select marks the first maximum of each row with 1; columns_select that of each column."""
+    """rows_select marks the first maximum of each row with 1, columns_select of each column."""
     return node(op, (value,), value.shape)
 
 
@@ -326,6 +328,18 @@ def power(value: Expr, exponent: Fraction) -> Expr:
     return node("power", (value,), value.shape, exponent)
 
 
+def step(name: str) -> Expr:
+    """The number of a step, 1, 2, 3, ...: the t of an optimizer's update rule."""
+    return node("step", (), ("1", "1"), name)
+
+
+def step_power(base: Expr, exponent: Expr) -> Expr:
+    """A scalar to the power of the number of the step."""
+    if not base.is_scalar:
+        raise ShapeError(f"a power of the step has a scalar base, got {shape_text(base.shape)}")
+    return node("step_power", (base, exponent), base.shape)
+
+
 def topological(*roots: Expr) -> list[Expr]:
     """Every node once, operands before users, in the order of first use."""
     order: dict[Expr, None] = {}
@@ -352,7 +366,9 @@ def rebuild(expr: Expr, args: tuple[Expr, ...]) -> Expr:
         "power": lambda: power(args[0], expr.attr),  # type: ignore[arg-type]
         "scalar_repeat": lambda: scalar_repeat(args[0], expr.shape),
     }
-    return builders[expr.op]() if expr.op in builders else node(expr.op, args, expr.shape, expr.attr)
+    if expr.op in builders:
+        return builders[expr.op]()
+    return node(expr.op, args, expr.shape, expr.attr)
 
 
 def substitute(expr: Expr, replacements: dict[Expr, Expr]) -> Expr:

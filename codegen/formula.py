@@ -22,9 +22,9 @@ _GREEK_LATEX = {letter: f"\\{'lambda' if n == 'lambd' else n}" for n, letter in 
 _OPERATOR_LATEX = {
     "⊙": r" \odot ", "⊘": r" \oslash ", "−": " - ", "+": " + ", "=": " = ", "≥": r" \ge ",
     "≤": r" \le ", "≠": r" \ne ", "∧": r" \land ", "∨": r" \lor ", "¬": r" \lnot ", "×": r" \times ",
-    "∈": r" \in ", ",": r",\, ", "<": " < ", ">": " > ", "⊤": r"\top", "′": r"\prime",
-    "″": r"\prime\prime",
+    "∈": r" \in ", ",": r",\, ", "<": " < ", ">": " > ", "⊤": r"\top", "′": "'", "″": "''",
 }  # fmt: skip
+_SYMBOL_LATEX = {"∂": r"\partial ", "ℝ": r"\mathbb{R}"}
 
 
 class Box:
@@ -180,7 +180,7 @@ def _(_box: Ones) -> str:
 
 @mathml.register
 def _(box: Operator) -> str:
-    form = ' form="prefix"' if box.prefix else ""
+    form = ' form="prefix" lspace="0" rspace="0"' if box.prefix else ""
     return f"<mo{form}>{escape(box.text)}</mo>"
 
 
@@ -278,6 +278,8 @@ def _italic(run: str) -> str:
 
 @latex.register
 def _(box: Upright) -> str:
+    if box.text in _SYMBOL_LATEX:
+        return _SYMBOL_LATEX[box.text]
     return f"\\operatorname{{{_latex_text(box.text)}}}"
 
 

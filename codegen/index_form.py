@@ -172,7 +172,7 @@ def monomial_key(monomial: Monomial) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Poly:
-    """A normal form: terms sorted by key, no zero coefficients. Build it with the functions below."""
+    """A normal form: terms sorted by key, no zero coefficients; built by the functions below."""
 
     terms: tuple[tuple[Monomial, Fraction], ...]
 
@@ -308,9 +308,7 @@ def _normal_product(factors: dict[Atom, Fraction]) -> Poly:
                 renamed = rename(_normal_product(rest), {source: target})
                 return multiply(renamed, _of(atom))
             factors[atom] = ONE
-        elif isinstance(atom, Function) and atom.name == "step" and exponent > 0:
-            factors[atom] = ONE
-        elif isinstance(atom, Selection) and exponent > 0:
+        elif _is_indicator(atom) and exponent > 0:
             factors[atom] = ONE
         elif isinstance(atom, Number) and atom.name.isdigit() and not 0 < exponent < 1:
             whole = exponent.numerator // exponent.denominator
@@ -330,6 +328,11 @@ def _normal_product(factors: dict[Atom, Fraction]) -> Poly:
                 return reduced
     kept = sorted(((a, e) for a, e in factors.items() if e), key=lambda factor: factor[0].key)
     return Poly(((tuple(kept), coefficient),))
+
+
+def _is_indicator(atom: Atom) -> bool:
+    """Whether the atom is 0 or 1, hence its own square."""
+    return isinstance(atom, Selection) or (isinstance(atom, Function) and atom.name == "step")
 
 
 def _divide_leading(base: Base, exponent: Fraction, rest: dict[Atom, Fraction]) -> Poly | None:
@@ -652,7 +655,7 @@ def _label_orders(bound: Bound, factors: Monomial) -> Iterable[list[tuple[Label,
 
     def signature(item: tuple[Label, str]) -> str:
         label, dim = item
-        names = {other: "?" for other in labels} | {label: "!"}
+        names = dict.fromkeys(labels, "?") | {label: "!"}
         used = [(a, e) for a, e in factors if label in a.labels]
         return dim + ";".join(sorted(f"{_renamed_key(a, names)}^{e}" for a, e in used))
 
@@ -750,7 +753,7 @@ def _replace_power(atom: Atom, exponent: Fraction, match: Callable[[Atom], Poly 
 
 
 def differentiate(poly: Poly, name: str, indices: tuple[Label, ...]) -> Poly:
-    """The partial derivative by the entry of array `name` at `indices`, free labels not in `poly`."""
+    """The partial derivative by entry `indices` of array `name`; the labels are not in `poly`."""
     total = []
     for monomial, coefficient in poly.terms:
         for atom, exponent in monomial:

@@ -111,20 +111,23 @@ class Lifter:
         own_row = labels.pop(0) if leaf.rows != "1" else ""
         own_col = labels.pop(0) if leaf.cols != "1" else ""
         if own_row and own_row == own_col:
-            return self._element_of_diagonal(leaf, own_row, row, col)
+            return self._element_of_diagonal(leaf, own_row, row)
         if (own_row in ("", row)) and (own_col in ("", col)):
             return leaf
         if (own_row in ("", col)) and (own_col in ("", row)):
             return leaf.T
         raise LiftError(f"the labels of {atom} are not those of its product")
 
-    def _element_of_diagonal(self, leaf: Expr, label: str, row: str, col: str) -> Expr:
+    def _element_of_diagonal(self, leaf: Expr, label: str, row: str) -> Expr:
         column = ex.diag(leaf)
         return column if label == row else column.T
 
     def _contraction(self, atom: ix.Contraction, row: str, col: str) -> Expr:
         names = {label: f"{label}|{row}|{col}" for label, _ in atom.bound}
-        (inside, number), = ix.rename(ix.Poly(((atom.factors, ix.ONE),)), names).terms
+        renamed = ix.rename(ix.Poly(((atom.factors, ix.ONE),)), names)
+        if len(renamed.terms) != 1:
+            raise LiftError(f"{atom} is no single product")
+        ((inside, number),) = renamed.terms
         self._dims.update({names[label]: dim for label, dim in atom.bound})
         result = self._contract(inside, [names[label] for label, _ in atom.bound], row, col)
         return result if number == 1 else number * result
@@ -224,7 +227,7 @@ def _common_factor(monomials: list[ix.Monomial]) -> ix.Monomial:
     """Atoms in every term, with the exponent nearest to zero."""
     factors = [dict(m) for m in monomials]
     common = []
-    for atom, exponent in monomials[0]:
+    for atom, _ in monomials[0]:
         exponents = [f.get(atom, Fraction(0)) for f in factors]
         if all(e > 0 for e in exponents):
             common.append((atom, min(exponents)))

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from . import expression as ex
+from . import index_form as ix
 from .expression import Expr, Shape
 from .primitives import Entries, target_product
 from .program import Input, Program
-from .prove import Proof, apply_fact, labels_of
-from . import index_form as ix
+from .prove import Proof, apply_fact
 from .stabilise import Stabilised
 from .text import factors_of
 
@@ -97,10 +97,12 @@ def _is_normaliser(expr: Expr) -> bool:
 
 
 _REPEATS = ("row_repeat", "column_repeat", "scalar_repeat")
-_REDUCTIONS = ("rows_sum", "columns_sum", "elements_sum", "rows_mean", "columns_mean",
-               "rows_max", "columns_max", "rows_shift", "columns_shift", "at_least_one")  # fmt: skip
+_REDUCTIONS = (
+    "rows_sum", "columns_sum", "elements_sum", "rows_mean", "columns_mean", "rows_max",
+    "columns_max", "rows_shift", "columns_shift", "at_least_one",
+)  # fmt: skip
 _COSTLY = ("exp", "log", "apply", "power")
-_SAVE_COST, _OUTPUT_COST = 4, 1
+_SAVE_COST = 4
 
 
 def lower(
@@ -110,7 +112,7 @@ def lower(
     adjoints: Iterable[tuple[Expr, Expr]] = (),
 ) -> Kernel:
     """Choose saved values and write both routines. `adjoints` lend their names: D + node."""
-    hints = {node: name for node, name in program.names}
+    hints = dict(program.names)
     hints[program.output] = program.output_name
     saved = choose_saved(program, [g for _, g in gradients])
     namer = _Namer({i.name for i in program.inputs} | set(program.sizes), hints)
@@ -135,10 +137,10 @@ def choose_saved(program: Program, gradients: list[Expr]) -> list[Expr]:
         if node in seen:
             return
         seen.add(node)
-        if node in forward and node.op != "symbol":
-            if node is program.output or _is_saved(node, program):
-                saved[node] = None
-                return
+        kept = node is program.output or _is_saved(node, program)
+        if node in forward and node.op != "symbol" and kept:
+            saved[node] = None
+            return
         for arg in node.args:
             need(arg)
 
@@ -165,8 +167,9 @@ def _recompute_cost(node: Expr, program: Program) -> float:
         return 0
     if node.op in ("matmul", "rows_select", "columns_select"):
         return _SAVE_COST
-    own = {"exp": 3, "log": 3, "apply": 3}.get(node.op, 0 if node.op in _REPEATS else Fraction(2, 5))
-    return float(own) + sum(_recompute_cost(a, program) for a in node.args)
+    cheap = 0.0 if node.op in _REPEATS else 0.4
+    own = {"exp": 3.0, "log": 3.0, "apply": 3.0}.get(node.op, cheap)
+    return own + sum(_recompute_cost(a, program) for a in node.args)
 
 
 def _depends_on_arrays(node: Expr) -> bool:
@@ -313,8 +316,8 @@ class _Namer:
         }  # fmt: skip
         word = words.get(node.op, node.op)
         if node.op == "power":
-            word = {Fraction(1, 2): "sqrt", Fraction(-1): "inv", Fraction(-1, 2): "inv_sqrt",
-                    Fraction(2): "square"}.get(node.attr, "power")  # type: ignore[arg-type]
+            words_of_powers = {"1/2": "sqrt", "-1": "inv", "-1/2": "inv_sqrt", "2": "square"}
+            word = words_of_powers.get(str(node.attr), "power")
         if node.op == "apply":
             word = getattr(node.attr, "name", "f")
         inner = _leading_names(node, self)
@@ -392,7 +395,7 @@ class _Builder:
             for arg in node.args:
                 uses[arg] = uses.get(arg, 0) + 1
                 users.setdefault(arg, []).append(node)
-        wanted = set()
+        wanted: set[Expr] = set()
         for node in order:
             if node.op in (*_REPEATS, "symbol", "number", "size", "identity", "transpose"):
                 continue
@@ -530,8 +533,3 @@ def proved_again(kernel: Kernel, proof: Proof) -> bool:
             return False
     return True
 
-
-__all__ = [
-    "Kernel", "Routine", "Statement", "choose_saved", "inlined", "labels_of", "lower",
-    "proved_again",
-]  # fmt: skip

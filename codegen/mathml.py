@@ -14,8 +14,23 @@ from fractions import Fraction
 from . import expression as ex
 from .expression import Expr, Shape
 from .formula import (
-    Box, Call, Digits, Fenced, Lowered, Name, Ones, Operator, Over, Raised, Root, Times, Upright,
-    latex, mathml, row, separated,
+    Box,
+    Call,
+    Digits,
+    Fenced,
+    Lowered,
+    Name,
+    Ones,
+    Operator,
+    Over,
+    Raised,
+    Root,
+    Times,
+    Upright,
+    latex,
+    mathml,
+    row,
+    separated,
 )  # fmt: skip
 from .scalar import ScalarFunction
 from .scalar_formula import definition, function_name
@@ -130,11 +145,11 @@ class _Layout:
             "add": self._sum, "hadamard": self._product, "target_product": self._product,
             "matmul": self._matmul, "transpose": self._transpose, "power": self._power,
             "scalar_repeat": self._product, "row_repeat": self._product,
-            "column_repeat": self._product, "apply": self._apply,
+            "column_repeat": self._product, "apply": self._apply, "step_power": self._step_power,
         }  # fmt: skip
         if expr.op in special:
             return special[expr.op](expr)
-        if expr.op == "symbol":
+        if expr.op in ("symbol", "step"):
             return Name(str(expr.attr)), _ATOM
         if expr.op == "size":
             return _size(str(expr.attr)), _ATOM
@@ -176,6 +191,10 @@ class _Layout:
         if exponent < 0 and expr.is_scalar:
             return self._product(expr)
         return self._raised(self.place(expr.args[0]), exponent, expr.shape)
+
+    def _step_power(self, expr: Expr) -> _Placed:
+        base, exponent = expr.args
+        return Raised(self.at_least(_ATOM, base), self.place(exponent)[0]), _UNARY
 
     def _raised(self, base: _Placed, exponent: Fraction, shape: Shape) -> _Placed:
         """Of a whole matrix the element-wise power is marked; a vector has no other."""

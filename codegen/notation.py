@@ -21,10 +21,32 @@ from fractions import Fraction
 from typing import Any
 
 import sympy as sp
-from sympy import Abs, Max, Min, Piecewise, cos, cosh, erf, erfc, pi, sin, sinh, tan, atan
+from sympy import Abs, Max, Min, Piecewise, atan, cos, cosh, erf, erfc, pi, sin, sinh, tan
 
 from . import expression as ex
-from . import primitives
+from .annotations import (
+    HYPERPARAMETERS,
+    ArgumentType,
+    Column,
+    Constant,
+    D,
+    H,
+    K,
+    M,
+    Matrix,
+    N,
+    NonNegative,
+    P,
+    Positive,
+    Real,
+    Row,
+    Scalar,
+    Size,
+    Target,
+    UnitInterval,
+    default_value,
+    sizes,
+)  # fmt: skip
 from .errors import NotationError, ShapeError
 from .expression import Expr, lift
 from .program import Fact, Input, Program, current_trace, located, trace_program
@@ -41,156 +63,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Size:
-    """A symbolic dimension. In formulas it is the number of rows or columns."""
-
-    name: str
-
-    def as_expression(self) -> Expr:
-        return ex.size(self.name)
-
-    def __mul__(self, other: object) -> Expr:
-        return self.as_expression() * other
-
-    __rmul__ = __mul__
-
-    def __add__(self, other: object) -> Expr:
-        return self.as_expression() + other
-
-    __radd__ = __add__
-
-    def __sub__(self, other: object) -> Expr:
-        return self.as_expression() - other
-
-    def __rsub__(self, other: object) -> Expr:
-        return lift(other) - self.as_expression()
-
-    def __truediv__(self, other: object) -> Expr:
-        return self.as_expression() / other
-
-    def __rtruediv__(self, other: object) -> Expr:
-        return lift(other) / self.as_expression()
-
-    def __pow__(self, exponent: object) -> Expr:
-        return self.as_expression() ** exponent
-
-    def __neg__(self) -> Expr:
-        return -self.as_expression()
-
-
-def sizes(names: str) -> tuple[Size, ...]:
-    """Declare sizes beyond the predefined ones: `A, B = sizes("A B")`."""
-    from .program import check_name
-
-    return tuple(Size(check_name(name, "the size")) for name in names.split())
-
-
-D, H, K, M, N, P = sizes("D H K M N P")
-
-
-# Annotations
-
-
-@dataclass(frozen=True)
-class ArgumentType:
-    """What an annotation says of an argument."""
-
-    shape: ex.Shape = ("1", "1")
-    role: str = "variable"
-    domain: str = "real"
-
-
-def _dims(items: object, count: int, what: str) -> list[str]:
-    given = items if isinstance(items, tuple) else (items,)
-    if len(given) != count:
-        raise ShapeError(f"{what} takes {count} size(s), got {len(given)}")
-    names = []
-    for item in given:
-        if isinstance(item, Size):
-            names.append(item.name)
-        elif item == 1 and not isinstance(item, bool):
-            names.append("1")
-        else:
-            raise ShapeError(
-                f"{what}: {item!r} is no size; sizes are symbols such as N, K or sizes('A B')"
-            )
-    return names
-
-
-class _Indexed:
-    role, domain, count = "variable", "real", 2
-
-    def __class_getitem__(cls, items: object) -> Any:
-        dims = _dims(items, cls.count, cls.__name__)
-        return ArgumentType(cls._shape(dims), cls.role, cls.domain)
-
-    @staticmethod
-    def _shape(dims: list[str]) -> ex.Shape:
-        return dims[0], dims[1]
-
-
-class Matrix(_Indexed):
-    """A matrix with a gradient."""
-
-
-class Row(_Indexed):
-    """One row, `Row[K]` is 1 x K; a 1-d array of shape (K,) in the kernels."""
-
-    count = 1
-
-    @staticmethod
-    def _shape(dims: list[str]) -> ex.Shape:
-        return "1", dims[0]
-
-
-class Column(_Indexed):
-    """One column, `Column[N]` is N x 1; a 1-d array of shape (N,) in the kernels."""
-
-    count = 1
-
-    @staticmethod
-    def _shape(dims: list[str]) -> ex.Shape:
-        return dims[0], "1"
-
-
-class Constant(_Indexed):
-    """Data without a gradient: `Constant[N, K]`, `Constant[1, K]`."""
-
-    role = "constant"
-
-
-class Target(_Indexed):
-    """Targets of a loss: data without a gradient; the kernels also take integer labels."""
-
-    role = "target"
-
-
-class Positive(_Indexed):
-    """Bare: a hyperparameter > 0. Indexed: positive data without a gradient."""
-
-    role, domain = "constant", "positive"
-
-
-class NonNegative(_Indexed):
-    """Bare: a hyperparameter >= 0. Indexed: non-negative data without a gradient."""
-
-    role, domain = "constant", "nonnegative"
-
-
-class Real(_Indexed):
-    """A real hyperparameter."""
-
-
-class UnitInterval(_Indexed):
-    """A hyperparameter in [0, 1)."""
-
-    domain = "unit"
-
-
-Scalar = ArgumentType()
-
-
 def _inputs(function: Callable[..., object]) -> tuple[Input, ...]:
     found = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -204,7 +76,7 @@ def _inputs(function: Callable[..., object]) -> tuple[Input, ...]:
                 f"{function.__name__}: the annotation of {name} is a string; remove "
                 "`from __future__ import annotations`"
             )
-        if kind in (Positive, NonNegative, Real, UnitInterval):
+        if kind in HYPERPARAMETERS:
             found.append(
                 Input(name, ("1", "1"), "hyperparameter", kind.domain, _default(name, default))
             )
@@ -220,11 +92,7 @@ def _inputs(function: Callable[..., object]) -> tuple[Input, ...]:
 
 
 def _default(name: str, default: object) -> float | None:
-    if default is inspect.Parameter.empty:
-        return None
-    if isinstance(default, bool) or not isinstance(default, int | float):
-        raise NotationError(f"the default of {name} is {default!r}; give a number")
-    return float(default)
+    return None if default is inspect.Parameter.empty else default_value(name, default)
 
 
 # Layers
@@ -330,7 +198,7 @@ def assume(name: str, left: object, right: object, text: str = "") -> None:
     """State a fact by name; it makes a named variant whose kernel may use it."""
     one, other = lift(left), lift(right)
     if one.shape != other.shape:
-        one, other = ex._matched("assume", one, other)
+        one, other = ex.matched("assume", one, other)
     current_trace().facts.append(Fact(name, text or f"{name} holds", one, other))
 
 
@@ -514,9 +382,7 @@ def apply(f: Callable[..., Any], X: Expr, *others: object, name: str | None = No
 
 def _apply_scalar(f: ScalarFunction, X: object, *others: object) -> Expr:
     first = lift(X)
-    operands = [first]
-    for other in others:
-        operands.append(ex._matched(f.name, first, lift(other))[1])
+    operands = [first, *(ex.matched(f.name, first, lift(other))[1] for other in others)]
     if len(operands) != len(f.variables):
         raise NotationError(f"{f.name} takes {len(f.variables)} arguments, got {len(operands)}")
     return ex.node("apply", tuple(operands), first.shape, f)

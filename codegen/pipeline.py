@@ -92,7 +92,7 @@ def run(request: Request, progress: Callable[[Outcome], None] | None = None) -> 
     """Derive, verify and render. Work is spread over processes; results keep the scripts' order."""
     start = time.perf_counter()
     tasks = request.tasks()
-    outcomes = _outcomes(tasks, request, progress or (lambda outcome: None))
+    outcomes = _outcomes(tasks, request, progress or (lambda _: None))
     files = render(outcomes, request.targets)
     return Result(files, tuple(outcomes), time.perf_counter() - start)
 

@@ -223,7 +223,7 @@ def _table() -> dict[str, Primitive]:
 
 def target_product(target: Expr, value: Expr) -> Expr:
     """T (.) A in which a zero of T contributes nothing, not even where A is infinite."""
-    left, right = ex._matched("target_product", target, value)
+    left, right = ex.matched("target_product", target, value)
     return ex.node("target_product", (left, right), left.shape)
 
 

@@ -13,7 +13,7 @@ import keyword
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +21,14 @@ from pathlib import Path
 from .errors import GradwrightError, NotationError
 from .expression import Expr, Shape, lift, symbol, symbols_of, topological
 
-CPP_WORDS = frozenset(
-    "alignas alignof asm auto bool catch char class const constexpr decltype default delete double "
-    "enum explicit export extern float friend goto inline int long mutable namespace new operator "
-    "private protected public register short signed sizeof static struct switch template this "
-    "throw typedef typename union unsigned using virtual void volatile".split()
-)
+CPP_WORDS = frozenset({
+    "alignas", "alignof", "asm", "auto", "bool", "catch", "char", "class", "const", "constexpr",
+    "decltype", "default", "delete", "double", "enum", "explicit", "export", "extern", "float",
+    "friend", "goto", "inline", "int", "long", "mutable", "namespace", "new", "operator",
+    "private", "protected", "public", "register", "short", "signed", "sizeof", "static", "struct",
+    "switch", "template", "this", "throw", "typedef", "typename", "union", "unsigned", "using",
+    "virtual", "void", "volatile",
+})  # fmt: skip
 FACE_WORDS = frozenset({"np", "forward", "backward", "vjp", "out", "reduction", "scale", "numpy"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
@@ -197,12 +199,7 @@ def trace_program(
     with located(script):
         for item in inputs:
             check_name(item.name, "the argument")
-        token = _current.set(trace)
-        try:
-            with _watch_names(trace):
-                result = (call or function)(*(i.expr for i in inputs))
-        finally:
-            _current.reset(token)
+        result = _watched(trace, lambda: (call or function)(*(i.expr for i in inputs)))
         output = _checked_output(function.__name__, result)
         program = _assemble(
             function, inputs, output, trace, conventions, output_name, name or function.__name__
@@ -211,11 +208,28 @@ def trace_program(
         return program
 
 
+def traced_names(
+    function: Callable[..., object], arguments: Iterable[object]
+) -> tuple[object, dict[str, Expr]]:
+    """What a script's function returns, and the expressions its local variables name."""
+    trace = _Trace({function.__code__})
+    return _watched(trace, lambda: function(*arguments)), trace.names
+
+
+def _watched(trace: _Trace, call: Callable[[], object]) -> object:
+    token = _current.set(trace)
+    try:
+        with _watch_names(trace):
+            return call()
+    finally:
+        _current.reset(token)
+
+
 @contextmanager
 def _watch_names(trace: _Trace) -> Iterator[None]:
     """Local variables of the script's functions, as they stand when each function returns."""
 
-    def on_event(frame: types.FrameType, event: str, arg: object) -> None:
+    def on_event(frame: types.FrameType, event: str, _: object) -> None:
         if event == "return" and frame.f_code in trace.codes:
             for name, value in frame.f_locals.items():
                 if isinstance(value, Expr):

@@ -8,8 +8,6 @@ wherever the forward pass is defined (kinks have the values their script declare
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import index_form as ix
@@ -22,30 +20,29 @@ _LABELS = ("a", "b")
 
 @dataclass(frozen=True)
 class Proof:
-    """Route B's normal form of each gradient; `seconds` is not part of any checked-in file."""
+    """Route B's normal form of each gradient, by the entry (a, b) of its variable."""
 
     gradients: tuple[tuple[str, ix.Poly], ...]
-    dims: tuple[tuple[str, str], ...]
-    seconds: float
 
 
-def route_b(program: Program, facts: tuple[Fact, ...] = ()) -> Proof:
+def route_b(program: Program) -> Proof:
     """Differentiate the whole layer in index notation, DY generic."""
-    start = time.perf_counter()
     entry = Entries(program.positive)
     total = directional_sum(program.output, program.upstream, entry)
     found = []
     for variable in program.variables:
         labels = labels_of(variable.expr)
         found.append((variable.name, ix.differentiate(total, variable.name, labels)))
-    return Proof(tuple(found), (), time.perf_counter() - start)
+    return Proof(tuple(found))
 
 
 def labels_of(matrix: Expr) -> tuple[str, ...]:
     return tuple(l for l, d in zip(_LABELS, matrix.shape, strict=True) if d != "1")
 
 
-def difference(wanted: ix.Poly, claim: Expr, entry: Entries, facts: tuple[Fact, ...] = ()) -> ix.Poly:
+def difference(
+    wanted: ix.Poly, claim: Expr, entry: Entries, facts: tuple[Fact, ...] = ()
+) -> ix.Poly:
     """Zero iff proved: route B's entry minus the claimed matrix's entry, facts applied to both."""
     gap = wanted - entry(claim, *_LABELS)
     for fact in facts:
@@ -81,16 +78,17 @@ def apply_fact(poly: ix.Poly, fact: Fact, entry: Entries) -> ix.Poly:
     def match(atom: ix.Atom) -> ix.Poly | None:
         if not isinstance(atom, ix.Contraction):
             return None
-        for label, dim in atom.bound:
+        for label, _ in atom.bound:
             users = [(a, e) for a, e in atom.factors if label in a.labels]
             if len(users) != 1 or users[0][1] != 1:
                 continue
             user = users[0][0]
-            if isinstance(user, ix.Element) and user.name == element.name:
-                if user.indices[place] == label and user.indices.count(label) == 1:
-                    rest = ix.Poly(((tuple(f for f in atom.factors if f[0] != user), ix.ONE),))
-                    bound = [item for item in atom.bound if item[0] != label]
-                    return apply_fact(ix.sum_over(right * rest, bound), fact, entry)
+            if not isinstance(user, ix.Element) or user.name != element.name:
+                continue
+            if user.indices[place] == label and user.indices.count(label) == 1:
+                rest = ix.Poly(((tuple(f for f in atom.factors if f[0] != user), ix.ONE),))
+                bound = [item for item in atom.bound if item[0] != label]
+                return apply_fact(ix.sum_over(right * rest, bound), fact, entry)
         return None
 
     return ix.replace_atoms(poly, match)
@@ -103,13 +101,9 @@ def check_fact(fact: Fact, entry: Entries) -> str | None:
     simple = len(left.terms) == 1 and left.terms[0][1] == 1 and len(left.terms[0][0]) == 1
     atom = left.terms[0][0][0][0] if simple else None
     if not isinstance(atom, ix.Contraction) or len(atom.bound) != 1 or len(atom.factors) != 1:
-        return "state a fact about rows_sum or columns_sum of one input: assume(..., rows_sum(T), 1)"
+        return "state a fact about a sum of one input, such as assume(name, rows_sum(T), 1)"
     if not isinstance(atom.factors[0][0], ix.Element) or atom.factors[0][1] != 1:
         return "the sum in a fact is over an input itself"
     if right.labels:
         return "the value in a fact is a number or a hyperparameter"
     return None
-
-
-def all_proved(checks: Iterable[bool]) -> bool:
-    return all(list(checks))

@@ -58,7 +58,7 @@ def trace_scalar(
     kinks: Mapping[object, object] | None = None,
 ) -> ScalarFunction:
     """Call f on SymPy symbols and check what comes back."""
-    title = name or getattr(f, "__name__", "function")
+    title = name or str(getattr(f, "__name__", "function"))
     parameters = list(inspect.signature(f).parameters) if callable(f) else ["x"]
     if len(parameters) < arity:
         raise NotationError(f"{title}: takes {len(parameters)} arguments, is applied to {arity}")
@@ -66,7 +66,7 @@ def trace_scalar(
     if isinstance(f, sp.Expr) and not callable(f):
         value: object = f
     else:
-        value = f(*variables)  # type: ignore[operator]
+        value = f(*variables)
     if isinstance(value, int | float | Fraction):
         value = sp.Rational(str(value))
     if not isinstance(value, sp.Expr):
@@ -114,11 +114,11 @@ def _check_known(title: str, expr: sp.Expr, variables: Sequence[sp.Symbol]) -> N
                     f"{title}: the symbol {part} is no argument; pass it as one: "
                     f"apply(f, X, {part})"
                 )
-        elif part in _CONSTANTS or isinstance(part, (*_STRUCTURE, *KNOWN_FUNCTIONS)):
-            continue
-        elif isinstance(part, sp.Tuple) or type(part).__name__ == "ExprCondPair":
-            continue
-        else:
+        elif not (
+            part in _CONSTANTS
+            or isinstance(part, (*_STRUCTURE, *KNOWN_FUNCTIONS, sp.Tuple))
+            or type(part).__name__ == "ExprCondPair"
+        ):
             known = ", ".join(sorted(f.__name__ for f in KNOWN_FUNCTIONS))
             raise UnsupportedPrimitive(
                 f"{title}: {type(part).__name__} {part} has no rule; known: {known}. A new one "
@@ -129,7 +129,6 @@ def _check_known(title: str, expr: sp.Expr, variables: Sequence[sp.Symbol]) -> N
 def _with_kinks(f: ScalarFunction, declared: dict[object, object]) -> ScalarFunction:
     """Check the jumps of f' against the declared ones; pick the branch that gives them."""
     wanted = {sp.sympify(_plain(f, k)): sp.sympify(_plain(f, v)) for k, v in declared.items()}
-    x = f.variables[0]
     kinks = []
     for point in _boundaries(f):
         left, right = (_one_sided_slope(f, point, side) for side in "-+")

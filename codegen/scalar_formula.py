@@ -10,8 +10,22 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from .formula import (
-    Box, Call, Cases, Digits, Fenced, Lowered, Name, Operator, Over, Raised, Root, Times, Upright,
-    Words, row, separated,
+    Box,
+    Call,
+    Cases,
+    Digits,
+    Fenced,
+    Lowered,
+    Name,
+    Operator,
+    Over,
+    Raised,
+    Root,
+    Times,
+    Upright,
+    Words,
+    row,
+    separated,
 )  # fmt: skip
 from .scalar import ScalarFunction
 
@@ -21,13 +35,12 @@ _RELATIONS = {">": ">", ">=": "≥", "<": "<", "<=": "≤", "==": "=", "!=": "�
 
 
 def function_name(f: ScalarFunction) -> Box:
-    """f, f′ for a derivative, f′ with the variable below for a partial one."""
+    """f, f′ for a derivative, ∂ with the variable below for a partial one."""
     base, *derivatives = f.name.split("_prime")
-    box: Box = Name(base) if len(base) == 1 else Upright(base)
-    if derivatives:
-        box = Raised(box, Operator("′″"[min(len(derivatives), 2) - 1]))
-    variables = [part.strip("_") for part in derivatives if part.strip("_")]
-    return Lowered(box, separated([Name(v) for v in variables], Operator(","))) if variables else box
+    partial = [part.strip("_") for part in derivatives]
+    signs = [Lowered(Upright("∂"), Name(variable)) for variable in partial if variable]
+    primes = [Operator("′") for variable in partial if not variable]
+    return row(*signs, Name(base) if len(base) == 1 else Upright(base), *primes)
 
 
 def definition(f: ScalarFunction, expr: sp.Expr | None = None) -> Box:

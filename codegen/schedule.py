@@ -189,10 +189,10 @@ class _Scheduler:
         def need(expr: Expr) -> None:
             for value in self._inputs(expr):
                 stored_before = value.level < level and self._is_stored(value.statement)
-                if value.statement.name not in needed and not stored_before:
-                    if value.space is not None and not self._accumulates(value.statement):
-                        need(value.statement.expr)
-                        needed[value.statement.name] = None
+                computed_here = value.space is not None and not self._accumulates(value.statement)
+                if computed_here and not stored_before and value.statement.name not in needed:
+                    need(value.statement.expr)
+                    needed[value.statement.name] = None
 
         for target in targets:
             need(target.expr)

@@ -44,7 +44,7 @@ def stabilise(program: Program, gradients: tuple[tuple[str, Expr], ...]) -> Stab
 
 
 def _shifted(total: Expr, output: Expr, found: Stabilised) -> dict[Expr, Expr]:
-    """exp(A) becomes exp(A - shift), its sum at least one, the log of the sum gets the shift back."""
+    """exp(A) becomes exp(A - shift); the logarithm of its sum gets the shift back."""
     exponential = total.args[0]
     argument = found(exponential.args[0])
     along_rows = total.op == "rows_sum"

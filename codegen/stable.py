@@ -1,8 +1,8 @@
 """Scalar functions in a form that floating point can evaluate.
 
 Input: a scalar function, or its derivative, as SymPy differentiated it. Output: an equal
-expression in `sigmoid`, `softplus`, `log1p`, `expm1` and `erf_complement`, and a bound for its argument where
-the plain formula would be infinity times zero. Guaranteed: the forms are proved equal by the
+expression in `sigmoid`, `softplus`, `log1p`, `expm1` and `erf_complement`, and a bound for its
+argument where the plain formula would be infinity times zero. Guaranteed: the forms are proved equal by the
 kernel; bounds are set only where the function has reached its limit. A function that is finite
 but whose best form is not raises `StabilityError` when its kernel is checked.
 """
@@ -68,7 +68,7 @@ class erf_complement(sp.Function):
 
 @dataclass(frozen=True)
 class StableScalar:
-    """`expr` in the function's variables; `lower`/`upper` say on which side the first is bounded."""
+    """`expr` in the function's variables; `lower`, `upper`: where the first one is bounded."""
 
     function: ScalarFunction
     expr: sp.Expr
@@ -226,7 +226,7 @@ def _evaluate(expr: sp.Expr, values: dict[sp.Symbol, object]) -> object:
     }  # fmt: skip
     if isinstance(expr, sp.Symbol):
         return values[expr]
-    if expr.is_number and not expr.args or expr.is_Rational:
+    if (expr.is_number and not expr.args) or expr.is_Rational:
         return np.float64(float(expr))
     if isinstance(expr, sp.Piecewise):
         for value, condition in expr.args:

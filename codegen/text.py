@@ -40,7 +40,10 @@ def _text(expr: Expr, names: dict[Expr, str], top: bool = False) -> tuple[str, i
         return _power_text(expr, names)
     if expr.op == "apply":
         return apply_text(expr, [_text(a, names)[0] for a in expr.args]), _ATOM
-    if expr.op in ("symbol", "size"):
+    if expr.op == "step_power":
+        base, exponent = (_at_least(_ATOM, a, names) for a in expr.args)
+        return f"{base}^{exponent}", _UNARY
+    if expr.op in ("symbol", "size", "step"):
         return str(expr.attr), _ATOM
     if expr.op == "number":
         value = expr.attr
@@ -101,7 +104,7 @@ def _product_text(expr: Expr, names: dict[Expr, str]) -> str:
 def factors_of(
     expr: Expr, names: Mapping[Expr, str]
 ) -> tuple[list[Expr], list[Expr]]:
-    """Factors above and below the fraction bar, looking through repetition; named nodes stay whole."""
+    """Factors above and below the fraction bar; repetition is looked through, names are not."""
     above: list[Expr] = []
     below: list[Expr] = []
 

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("sympy", "mpmath", "jinja2", "rich", "pygments"):
+        extras = ("sympy", "mpmath", "jinja2", "rich", "pygments")
+        if (error.name or "").split(".")[0] not in extras:
             raise
         return _fail(
             f"{error.name} is not installed; deriving needs it: pip install 'gradwright[derive]'"
@@ -103,11 +104,10 @@ def _derive(options: argparse.Namespace) -> int:
     from gradwright.codegen.errors import DriftError, GradwrightError
 
     try:
+        targets = tuple(dict.fromkeys(options.target or ()))
+        what = tuple(options.what)
         return derive(
-            DeriveOptions(
-                tuple(options.what), options.out, tuple(dict.fromkeys(options.target or ())),
-                options.check, options.jobs, options.json,
-            )  # fmt: skip
+            DeriveOptions(what, options.out, targets, options.check, options.jobs, options.json)
         )
     except DriftError as error:
         return _report_error(options, str(error), status=1)
@@ -152,7 +152,7 @@ def _report(options: argparse.Namespace) -> int:
     folder = Path(next(iter(gradwright.generated.__path__))) / "reports"
     page = folder / f"{options.name or 'index'}.html"
     if not page.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.html"))) or "none; run `make derive`"
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.html"))) or "none yet"
         return _fail(f"there is no report page {page.name}; known: {known}")
     print(page)
     if not options.path and sys.stdout.isatty() and os.environ.get("DISPLAY"):

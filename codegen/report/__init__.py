@@ -13,7 +13,6 @@ from typing import Any
 
 from .data import report_data
 from .markdown import to_markdown
-from .pages import layer_page, index_page, primitives_page, style_sheet
 
 Item = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
@@ -23,15 +22,17 @@ def render_reports(items: Sequence[Item]) -> dict[str, str]:
 
     `sources` maps a target's name, such as numpy or cpp, to the text that was emitted for it.
     """
+    from .pages import index_page, layer_page, primitives_page, style_sheet
+
+    found = [report_data(derivation, verification) for derivation, verification, _ in items]
     texts = {
-        "index.html": index_page(items),
+        "index.html": index_page(found),
         "primitives.html": primitives_page(),
         "style.css": style_sheet(),
     }
-    for derivation, verification, sources in items:
-        name = derivation.program.name
-        data = report_data(derivation, verification)
-        texts[f"{name}.html"] = layer_page(derivation, verification, sources)
+    for data, (derivation, _, sources) in zip(found, items, strict=True):
+        name = data["layer"]
+        texts[f"{name}.html"] = layer_page(derivation, data, sources)
         texts[f"{name}.json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
         texts[f"{name}.md"] = to_markdown(data)
     return texts

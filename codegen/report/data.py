@@ -18,7 +18,7 @@ from .equations import (
     Equation, Line, derivation_lines, forward_equations, gradient_equations,
 )  # fmt: skip
 from .guarantees import Guarantees, Item, guarantees
-from .provenance import proof_id, script_hash, script_path
+from .provenance import script_hash, script_path
 
 _ROLES = {
     "variable": "has a gradient", "constant": "constant", "target": "target",
@@ -31,10 +31,10 @@ def report_data(derivation: Any, verification: Mapping[str, Any] | None = None) 
     program = derivation.program
     found = guarantees(derivation, verification or {})
     gradients = tuple(getattr(derivation, "gradients", ()))
-    proof = getattr(derivation, "proof", None)
     return {
         "layer": program.name,
         "title": program.title,
+        "variables": [variable.name for variable in program.variables],
         "details": program.details,
         "conventions": list(program.conventions),
         "inputs": [_input(item) for item in program.inputs],
@@ -46,8 +46,8 @@ def report_data(derivation: Any, verification: Mapping[str, Any] | None = None) 
         "guarantees": _guarantee_lists(found),
         "verification": _verification(verification or {}),
         "cost": _cost(derivation),
-        "script": {"path": script_path(program.source), "sha256": script_hash(program.source)},
-        "proof": proof_id(proof.gradients) if proof else None,
+        "script": {"path": script_path(program), "sha256": script_hash(program)},
+        "proof": getattr(derivation, "proof_id", None),
     }
 
 
@@ -71,6 +71,11 @@ def where(derivation: Any) -> list[str]:
     return lines
 
 
+def number_text(value: float) -> str:
+    """1e-5, not 1e-05."""
+    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
+
+
 def _input(item: Any) -> dict[str, Any]:
     return {
         "name": item.name, "shape": list(item.shape), "role": _ROLES.get(item.role, item.role),
@@ -79,7 +84,10 @@ def _input(item: Any) -> dict[str, Any]:
 
 
 def _equation(equation: Equation) -> dict[str, Any]:
-    return {"text": equation.text, "latex": equation.latex, "shape": list(equation.shape)}
+    return {
+        "name": equation.left_text, "text": equation.text, "latex": equation.latex,
+        "shape": list(equation.shape),
+    }  # fmt: skip
 
 
 def _line(line: Line) -> dict[str, Any]:

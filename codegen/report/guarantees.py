@@ -70,12 +70,12 @@ def _checked(verification: Verification) -> list[Item]:
     exact, oracle = verification.get("P2"), verification.get("P3")
     points = "Exact at random points of a finite field, with a generic upstream gradient"
     if exact:
-        points += f", at {listed(exact.get('sizes', ()))}"
+        points += f", at {shapes(exact)}"
         if exact.get("error_probability"):
-            points += f"; a wrong equation passes with probability below {bound_64(exact)}"
+            points += f"; a wrong equation passes with probability below {power_of_ten(float(exact['error_probability']))}"
     entries = "Equal to SymPy's derivative of explicit matrices, entry by entry"
     if oracle:
-        entries += f", at {listed(oracle.get('sizes', ()))}"
+        entries += f", at {shapes(oracle)}"
     items = [
         _item("P2", f"{points}.", exact and exact.get("status"), ("exact",)),
         _item("P3", f"{entries}.", oracle and oracle.get("status"), ("equal",)),
@@ -89,8 +89,8 @@ def _checked(verification: Verification) -> list[Item]:
     return [*items, _mutants(mutants)]
 
 
-def bound_64(exact: Mapping[str, Any]) -> str:
-    return power_of_ten(float(exact["error_probability"]))
+def shapes(result: Mapping[str, Any]) -> str:
+    return listed(str(size).replace("x", "×") for size in result.get("sizes", ()))
 
 
 def power_of_ten(value: float) -> str:
@@ -164,4 +164,5 @@ def listed(names: Any) -> str:
 
 
 def sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] if text[:1].islower() and text[1:2] != "(" else text
+    """With a capital, unless it begins with a formula."""
+    return text[:1].upper() + text[1:] if text.split(" ")[0].isalpha() else text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .data import number_text
+
 _WIDTH = 72
 _LISTS = {
     "proved": "Proved for all sizes", "checked": "Checked", "assumed": "Assumed",
@@ -42,7 +44,7 @@ def _inputs(inputs: Iterable[Mapping[str, Any]]) -> str:
     lines = []
     for item in inputs:
         rows, cols = item["shape"]
-        default = "" if item["default"] is None else f", default {item['default']:g}"
+        default = "" if item["default"] is None else f", default {number_text(item['default'])}"
         lines.append(f"- `{item['name']}` {rows} × {cols}, {item['role']}{default}")
     return "\n".join(lines)
 

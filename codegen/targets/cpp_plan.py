@@ -126,7 +126,9 @@ class _Planner:
         added = tuple(s for s in sums if s not in maxima)
         body = (*step.body, *extra)
         stored = set(step.stored) | {s.name for s in extra}
-        needed = closure([s.expr for s in columns], body, stored_matrices(body, stored))
+        leaves = {s.name for s in body if width(s.shape) == 1}
+        known = stored_matrices(body, stored)
+        needed = closure([s.expr for s in columns], body, known, leaves)
         kept = {s.name for s in body if width(s.shape) == 1 and s.name in needed}
         if body and (stored | kept or added):
             wanted = [s.expr for s in (*body, *added) if s in added or s.name in stored | kept]
@@ -163,8 +165,16 @@ def stored_matrices(body: Iterable[Statement], stored: set[str]) -> set[str]:
     return {s.name for s in body if width(s.shape) == 2 and s.name in stored}
 
 
-def closure(exprs: Iterable[Expr], body: Iterable[Statement], known: set[str]) -> set[str]:
-    """Names of the statements that expressions need, directly or through others not `known`."""
+def closure(
+    exprs: Iterable[Expr],
+    body: Iterable[Statement],
+    known: set[str],
+    leaves: set[str] | frozenset[str] = frozenset(),
+) -> set[str]:
+    """Names of the statements that expressions need, directly or through others.
+
+    Nothing is needed for `known` names; `leaves` are needed, but not what they need in turn.
+    """
     by_name = {s.name: s for s in body}
     found: set[str] = set()
     waiting = list(exprs)
@@ -172,7 +182,7 @@ def closure(exprs: Iterable[Expr], body: Iterable[Statement], known: set[str]) -
         for name in ex.symbols_of(waiting.pop()):
             if name in by_name and name not in known and name not in found:
                 found.add(name)
-                waiting.append(by_name[name].expr)
+                waiting += [] if name in leaves else [by_name[name].expr]
     return found
 
 

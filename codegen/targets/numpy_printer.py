@@ -101,8 +101,11 @@ class NumpyPrinter:
             return self._symbol(expr, shape), _ATOM
         if expr.op == "number":
             return _number(expr.attr)
-        if expr.op == "size":
+        if expr.op in ("size", "step"):
             return str(expr.attr), _ATOM
+        if expr.op == "step_power":
+            base, exponent = (self._at_least(_ATOM, a, shape) for a in expr.args)
+            return f"{base}**{exponent}", _UNARY
         if expr.op == "add":
             return self._sum(expr, shape)
         if expr.op == "hadamard":

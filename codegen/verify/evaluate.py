@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 from sympy import factorint
@@ -21,32 +22,26 @@ from .fields import REALS, RESIDUES, Array, Field
 from .scalar_graph import constant, expand
 
 _FUNCTIONS = ("erf", "sin", "cos", "tan", "atan")
-_REPEATS = ("row_repeat", "column_repeat", "scalar_repeat", "transpose")
+_REPEATS = ("row_repeat", "column_repeat", "scalar_repeat")
+_MOVES = (*_REPEATS, "transpose")
+_SUM_AXES = {
+    "rows_sum": 1, "rows_mean": 1, "columns_sum": 0, "columns_mean": 0, "elements_sum": None
+}  # fmt: skip
 MASKED = {"rows_max": 1, "rows_select": 1, "columns_max": 0, "columns_select": 0}
+_CONDITIONS = frozenset({"all_of", "any_of", "none_of", "positive", "nonnegative"})
 
-Linear = Callable[[Array, tuple[int, int], Field], Array]
-LINEAR: dict[str, Linear] = {
-    "transpose": lambda a, shape, field: a.T,
-    "row_repeat": lambda a, shape, field: np.broadcast_to(a, shape),
-    "column_repeat": lambda a, shape, field: np.broadcast_to(a, shape),
-    "scalar_repeat": lambda a, shape, field: np.broadcast_to(a, shape),
-    "rows_sum": lambda a, shape, field: a.sum(axis=1, keepdims=True),
-    "columns_sum": lambda a, shape, field: a.sum(axis=0, keepdims=True),
-    "elements_sum": lambda a, shape, field: a.sum(keepdims=True),
-    "rows_mean": lambda a, shape, field: (
-        a.sum(axis=1, keepdims=True) * field.number(Fraction(1, a.shape[1]))
-    ),
-    "columns_mean": lambda a, shape, field: (
-        a.sum(axis=0, keepdims=True) * field.number(Fraction(1, a.shape[0]))
-    ),
-    "diag": lambda a, shape, field: np.diagonal(a).reshape(-1, 1),
-    "Diag": lambda a, shape, field: np.diagflat(a),
+REARRANGED: dict[str, Callable[[Array], Array]] = {
+    "transpose": lambda a: a.T,
+    "diag": lambda a: np.diagonal(a).reshape(-1, 1),
+    "Diag": np.diagflat,
 }
 BILINEAR: dict[str, Callable[[Array, Array], Array]] = {
     "hadamard": lambda a, b: a * b,
     "target_product": lambda a, b: a * b,
     "matmul": lambda a, b: a @ b,
 }
+
+_LINEAR = frozenset({*_REPEATS, *_SUM_AXES, *REARRANGED})
 
 
 class Evaluation:
@@ -98,8 +93,8 @@ class Evaluation:
             return field.reduce(self._of(node, 0, field) + self._of(node, 1, field))
         if op in BILINEAR:
             return field.reduce(BILINEAR[op](self._of(node, 0, field), self._of(node, 1, field)))
-        if op in LINEAR:
-            return field.reduce(LINEAR[op](self._of(node, 0, field), self.shape(node), field))
+        if op in _LINEAR:
+            return self._linear(node, self._of(node, 0, field), field)
         if op == "power":
             return field.power(self._of(node, 0, field), _exponent(node))
         if op == "exp":
@@ -118,6 +113,17 @@ class Evaluation:
 
     def _of(self, node: Expr, place: int, field: Field) -> Array:
         return self.value(node.args[place], field)
+
+    def _linear(self, node: Expr, operand: Array, field: Field) -> Array:
+        """A linear operation on a value or a tangent."""
+        if node.op in _REPEATS:
+            return np.broadcast_to(operand, self.shape(node))
+        if node.op in REARRANGED:
+            return REARRANGED[node.op](operand)
+        total = operand.sum(axis=_SUM_AXES[node.op], keepdims=True)
+        if node.op.endswith("_mean"):
+            total = total * field.number(Fraction(total.size, operand.size))
+        return field.reduce(total)
 
     def _leaf(self, node: Expr, field: Field) -> Array:
         if node.op == "symbol":
@@ -151,7 +157,7 @@ class Evaluation:
             return self._without_logs(self._written_out(exponent))
         if exponent.op == "log":
             return exponent.args[0]
-        if exponent.op in _REPEATS:
+        if exponent.op in _MOVES:
             inside = self._without_logs(exponent.args[0])
             return None if inside is None else _rebuilt(exponent, inside)
         if exponent.op == "add":
@@ -219,21 +225,22 @@ class Evaluation:
         if node.op in _CONDITIONS:
             return None
         parts = [self._tangents[a, field.level, symbol] for a in node.args]
-        if all(part is None for part in parts) or node.op.endswith("select"):
+        moved = next((part for part in parts if part is not None), None)
+        if moved is None or node.op.endswith("select"):
             return None
         if node.op == "apply":
             return self.tangent(self._written_out(node), symbol, field)
-        if node.op in LINEAR:
-            return field.reduce(LINEAR[node.op](_known(parts[0]), self.shape(node), field))
         if node.op == "add" or node.op in BILINEAR:
             return field.reduce(self._tangent_of_two(node, parts, field))
         if node.op == "choose":
             zero = _filled(self.shape(node), field.number(0))
-            moved, otherwise = (zero if part is None else part for part in parts[1:])
-            return self._choice(node, moved, otherwise)
+            chosen, otherwise = (zero if part is None else part for part in parts[1:])
+            return self._choice(node, chosen, otherwise)
+        if node.op in _LINEAR:
+            return self._linear(node, moved, field)
         if node.op in MASKED:
-            return self._masked_sum(node, _known(parts[0]), field)
-        return field.reduce(self.value(_slope(node), field) * _known(parts[0]))
+            return self._masked_sum(node, moved, field)
+        return field.reduce(self.value(_slope(node), field) * moved)
 
     def _tangent_of_two(self, node: Expr, parts: list[Array | None], field: Field) -> Array:
         """The sum rule and the product rule."""
@@ -248,9 +255,6 @@ class Evaluation:
             else:
                 terms.append(BILINEAR[node.op](self._of(node, 0, field), part))
         return terms[0] if len(terms) == 1 else terms[0] + terms[1]
-
-
-_CONDITIONS = frozenset({"all_of", "any_of", "none_of", "positive", "nonnegative"})
 
 
 def _slope(node: Expr) -> Expr:
@@ -286,7 +290,7 @@ def _split_logarithm(argument: Expr) -> Expr | None:
     if argument.op in ("hadamard", "target_product"):
         left, right = (ex.elementwise("log", a) for a in argument.args)
         return left + right
-    if argument.op in _REPEATS:
+    if argument.op in _MOVES:
         return _rebuilt(argument, ex.elementwise("log", argument.args[0]))
     if argument.op == "number" and isinstance(argument.attr, Fraction) and argument.attr > 0:
         primes = {**factorint(argument.attr.numerator)}
@@ -306,13 +310,7 @@ def _rebuilt(node: Expr, operand: Expr) -> Expr:
 
 
 def _exponent(node: Expr) -> Fraction:
-    assert isinstance(node.attr, Fraction)
-    return node.attr
-
-
-def _known(part: Array | None) -> Array:
-    assert part is not None
-    return part
+    return cast(Fraction, node.attr)
 
 
 def _dtype(field: Field) -> type:

@@ -64,20 +64,23 @@ def check_exact(
 
     The program's facts hold at every point. `proof` saves a second run of route B.
     """
-    sizes = small_model_sizes(program, gradients, proof)
-    return ExactChecker(program, sizes, seed).check(gradients)
+    return ExactChecker(program, gradients, seed, proof).check(gradients)
 
 
 class ExactChecker:
     """Evaluates the forward pass and its tangents once, then checks many claims against them."""
 
-    def __init__(self, program: Program, sizes: SmallModel, seed: int = 0) -> None:
+    def __init__(
+        self,
+        program: Program,
+        gradients: Sequence[tuple[str, Expr]],
+        seed: int = 0,
+        proof: Proof | None = None,
+    ) -> None:
+        """`gradients` choose the sizes; any claims can be checked at them."""
         self._program = program
-        self._sizes = sizes
-        self._pools = [
-            _Pool(program, dict(item), random.Random(f"{seed}:{program.name}:{item}"))
-            for item in sizes.sizes
-        ]
+        self._sizes = small_model_sizes(program, gradients, proof)
+        self._pools = [_Pool(program, sizes, seed) for sizes in self._sizes]
 
     def check(self, gradients: Iterable[tuple[str, Expr]]) -> ExactResult:
         """The first counterexample, if any; sizes at which nothing has a value are skipped."""
@@ -94,16 +97,18 @@ class ExactChecker:
             error_bound(self._program.output, (g for _, g in claims), sizes)
             for sizes in self._sizes
         )
-        return ExactResult(self._sizes, counterexample is None, counterexample, bound, tuple(skipped))
+        return ExactResult(
+            self._sizes, counterexample is None, counterexample, bound, tuple(skipped)
+        )
 
 
 class _Pool:
     """Points at one choice of sizes, drawn as they are needed."""
 
-    def __init__(self, program: Program, sizes: dict[str, int], rng: random.Random) -> None:
+    def __init__(self, program: Program, sizes: dict[str, int], seed: int) -> None:
         self._program = program
         self._sizes = sizes
-        self._rng = rng
+        self._rng = random.Random(f"{seed}:{program.name}:{sizes}")  # noqa: S311
         self._points: list[_Prepared] = []
         self._upstream = ex.symbol(program.upstream, program.output.shape)
         branching = any(_branches(node) for node in ex.topological(program.output))
@@ -133,7 +138,9 @@ class _Pool:
             agreed += 1
             if agreed == self._wanted_points:
                 return None
-        return f"at {self.sizes_text} the gradients have no value: a root or a quotient is undefined"
+        return (
+            f"at {self.sizes_text} the gradients have no value: a root or a quotient is undefined"
+        )
 
     def _prepared(self, index: int) -> _Prepared | None:
         while len(self._points) <= index:
@@ -159,7 +166,7 @@ class _Pool:
 
     def _agrees(self, prepared: _Prepared, name: str, gradient: Expr) -> bool:
         found = prepared.evaluation.value(gradient)
-        return _inner(found, prepared.directions[name]) == prepared.wanted[name]
+        return bool(_inner(found, prepared.directions[name]) == prepared.wanted[name])
 
     def _counterexample(self, prepared: _Prepared, name: str, gradient: Expr) -> str:
         """Probe unit directions for the first entry that differs; show it in real numbers."""

@@ -2,10 +2,10 @@
 
 A residue field is Z/p for a prime p = 2 q + 1 with q prime too. Its non-zero squares are a group
 of order q and play the positive numbers: each has one square root, cube root, ... that is a
-square again, so roots of products split as real roots do; -1 is no square; and x -> g^x, g a square, maps Z/q,
-the next field of the chain, onto the squares. So exp(a + b) = exp(a) exp(b) holds exactly
-when arguments of exp are evaluated in the next field. All primes are -1 modulo 8, 3, 5, ..., 19,
-which makes the whole numbers up to 22 squares: sizes have roots.
+square again, so roots of products split as real roots do; -1 is no square; and x -> g^x, with g a
+square, maps Z/q, the next field of the chain, onto the squares. So exp(a + b) = exp(a) exp(b)
+holds exactly when arguments of exp are evaluated in the next field. All primes are -1 modulo 8,
+3, 5, ..., 19, which makes the whole numbers up to 22 squares: sizes have roots.
 
 Functions without such laws (erf, atan) take random values that keep their symmetry; sin and cos
 are a random point of the unit circle. A false identity may not hold here by such a choice except

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import sympy as sp
+from sympy import ImmutableDenseMatrix as Matrix
 
 from .. import expression as ex
 from ..errors import UnsupportedPrimitive
@@ -28,7 +29,7 @@ _WORKING_DIGITS = 60
 _ATTEMPTS = 20
 # SymPy takes 10 to 50 ms for a derivative; it is the exact check that covers every entry.
 _SAMPLE = 6
-Matrix = sp.ImmutableDenseMatrix
+
 Values = Mapping[str, Matrix]
 
 
@@ -36,7 +37,7 @@ Values = Mapping[str, Matrix]
 class OracleResult:
     """Sizes compared; `counterexample` names the first entry that differs and both values."""
 
-    sizes: tuple[tuple[tuple[str, int], ...], ...]
+    sizes: tuple[dict[str, int], ...]
     ok: bool
     counterexample: str | None
     digits: int = DIGITS
@@ -51,9 +52,9 @@ def check_oracle(
     both = [{dim: 3 if dim == long else 2 for dim in dims} for long in longest]
     found = None
     for sizes in both:
-        rng = random.Random(f"{seed}:{program.name}:{sorted(sizes.items())}")
+        rng = random.Random(f"{seed}:{program.name}:{sorted(sizes.items())}")  # noqa: S311
         found = found or _Oracle(program, sizes, rng).refute(gradients)
-    return OracleResult(tuple(tuple(s.items()) for s in both), found is None, found)
+    return OracleResult(tuple(both), found is None, found)
 
 
 class _Oracle:
@@ -159,7 +160,8 @@ class Explicit:
         other = Explicit(self._sizes, {**self._values, name: value})
         moving: set[Expr] = set()
         for node in ex.topological(*self._known):
-            if node.attr == name and node.op == "symbol" or any(a in moving for a in node.args):
+            is_symbol = node.op == "symbol" and node.attr == name
+            if is_symbol or any(a in moving for a in node.args):
                 moving.add(node)
             else:
                 other._known[node] = self._known[node]
@@ -186,8 +188,12 @@ class Explicit:
         if isinstance(node.attr, Fraction):
             number = sp.Rational(node.attr.numerator, node.attr.denominator)
             return args[0].applyfunc(lambda e: e**number) if args else Matrix([[number]])
+        if node.op == "identity":
+            return Matrix.eye(rows)
+        if node.op in _REPEATS:
+            return _REPEATS[node.op](args[0], rows, cols)
         if node.op in _TABLE:
-            return _TABLE[node.op](args, rows, cols)
+            return _TABLE[node.op](*args)
         raise UnsupportedPrimitive(
             f"the oracle has no explicit matrix for {node.op}; add a line to oracle._TABLE"
         )
@@ -212,31 +218,36 @@ def _first_largest(values: Sequence[sp.Expr]) -> list[sp.Expr]:
     return marks
 
 
-_TABLE: dict[str, Callable[[list[Matrix], int, int], Matrix]] = {
-    "identity": lambda a, rows, cols: Matrix.eye(rows),
-    "add": lambda a, rows, cols: a[0] + a[1],
-    "hadamard": lambda a, rows, cols: a[0].multiply_elementwise(a[1]),
-    "target_product": lambda a, rows, cols: a[0].multiply_elementwise(a[1]),
-    "matmul": lambda a, rows, cols: a[0] * a[1],
-    "transpose": lambda a, rows, cols: a[0].T,
-    "row_repeat": lambda a, rows, cols: _ones(rows, 1) * a[0],
-    "column_repeat": lambda a, rows, cols: a[0] * _ones(1, cols),
-    "scalar_repeat": lambda a, rows, cols: _ones(rows, cols) * a[0][0, 0],
-    "rows_sum": lambda a, rows, cols: a[0] * _ones(a[0].cols, 1),
-    "columns_sum": lambda a, rows, cols: _ones(1, a[0].rows) * a[0],
-    "elements_sum": lambda a, rows, cols: _ones(1, a[0].rows) * a[0] * _ones(a[0].cols, 1),
-    "rows_mean": lambda a, rows, cols: a[0] * _ones(a[0].cols, 1) / a[0].cols,
-    "columns_mean": lambda a, rows, cols: _ones(1, a[0].rows) * a[0] / a[0].rows,
-    "rows_max": lambda a, rows, cols: Matrix([sp.Max(*a[0].row(i)) for i in range(rows)]),
-    "columns_max": lambda a, rows, cols: Matrix([[sp.Max(*a[0].col(j)) for j in range(cols)]]),
-    "rows_select": lambda a, rows, cols: Matrix(
-        [_first_largest(list(a[0].row(i))) for i in range(rows)]
-    ),
-    "columns_select": lambda a, rows, cols: Matrix(
-        [_first_largest(list(a[0].col(j))) for j in range(cols)]
-    ).T,
-    "diag": lambda a, rows, cols: Matrix([a[0][i, i] for i in range(rows)]),
-    "Diag": lambda a, rows, cols: Matrix.diag(*a[0]),
-    "exp": lambda a, rows, cols: a[0].applyfunc(sp.exp),
-    "log": lambda a, rows, cols: a[0].applyfunc(sp.log),
+def _row_sums(matrix: Matrix) -> Matrix:
+    return matrix * _ones(matrix.cols, 1)
+
+
+def _column_sums(matrix: Matrix) -> Matrix:
+    return _ones(1, matrix.rows) * matrix
+
+
+_REPEATS: dict[str, Callable[[Matrix, int, int], Matrix]] = {
+    "row_repeat": lambda a, rows, _: _ones(rows, 1) * a,
+    "column_repeat": lambda a, _, cols: a * _ones(1, cols),
+    "scalar_repeat": lambda a, rows, cols: _ones(rows, cols) * a[0, 0],
+}
+_TABLE: dict[str, Callable[..., Matrix]] = {
+    "add": lambda a, b: a + b,
+    "hadamard": lambda a, b: a.multiply_elementwise(b),
+    "target_product": lambda a, b: a.multiply_elementwise(b),
+    "matmul": lambda a, b: a * b,
+    "transpose": lambda a: a.T,
+    "rows_sum": _row_sums,
+    "columns_sum": _column_sums,
+    "elements_sum": lambda a: _row_sums(_column_sums(a)),
+    "rows_mean": lambda a: _row_sums(a) / a.cols,
+    "columns_mean": lambda a: _column_sums(a) / a.rows,
+    "rows_max": lambda a: Matrix([sp.Max(*row) for row in a.tolist()]),
+    "columns_max": lambda a: Matrix([[sp.Max(*column) for column in a.T.tolist()]]),
+    "rows_select": lambda a: Matrix([_first_largest(row) for row in a.tolist()]),
+    "columns_select": lambda a: Matrix([_first_largest(column) for column in a.T.tolist()]).T,
+    "diag": lambda a: Matrix([a[i, i] for i in range(a.rows)]),
+    "Diag": lambda a: Matrix.diag(*a),
+    "exp": lambda a: a.applyfunc(sp.exp),
+    "log": lambda a: a.applyfunc(sp.log),
 }

@@ -2,8 +2,8 @@
 
 Input: a program, sizes and a seeded generator. Output: a `Point`. Guaranteed: the forward
 pass has a value there (its roots are of squares, nothing is divided by zero), the program's
-facts hold exactly, and an entry is a square exactly where its real value is positive. Residues of different
-entries and levels are independent and uniform up to these conditions.
+facts hold exactly, and a drawn entry is a square exactly where its real value is positive.
+Residues of different entries and levels are independent and uniform up to these conditions.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ def draw_point(program: Program, sizes: dict[str, int], rng: random.Random) -> P
         return None
 
 
-def _draw_reals(
-    program: Program, point: Point, slots: Sequence[_Slot], rng: random.Random
-) -> None:
+def _draw_reals(program: Program, point: Point, slots: Sequence[_Slot], rng: random.Random) -> None:
     """Both signs and several magnitudes if the forward pass is real there, else positive values."""
     reals = point.symbols[REALS.level]
     for attempt in ("any", "any", "positive", "unit"):
@@ -102,7 +100,7 @@ def _draw_residues(point: Point, slot: _Slot, rng: random.Random) -> None:
     for field in RESIDUES:
         values = np.empty(reals.shape, dtype=object)
         for place in np.ndindex(*reals.shape):
-            values[place] = _draw_residue(field, reals[place] > 0, rng)
+            values[place] = _draw_residue(field, bool(reals[place] > 0), rng)
         point.symbols[field.level][slot.name] = values
 
 

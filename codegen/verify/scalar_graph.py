@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import reduce
+from typing import cast
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -24,8 +25,7 @@ _COMPARISONS = {">": "positive", "<": "positive", ">=": "nonnegative", "<=": "no
 
 def expand(node: Expr) -> Expr:
     """An `apply` node written out on its operands."""
-    f = node.attr
-    assert isinstance(f, ScalarFunction)
+    f = cast(ScalarFunction, node.attr)
     return _Graph(dict(zip(f.variables, node.args, strict=True)), node.shape).value(f.expr)
 
 

@@ -1,0 +1,73 @@
+"""What a set of gradients costs: operations, and values kept from the forward pass.
+
+The unit is one operation on N x K numbers. Longer formulas and unnamed values cost a little, so
+that of two equally fast forms the more readable one is chosen. Used by `simplify` to compare forms
+of the same gradients and by nothing else; it decides what is short, never what is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from . import expression as ex
+from .expression import Expr
+from .program import Program
+
+_NAME_COST = Fraction(1, 5)
+_RECOMPUTED = Fraction(2, 5)
+_KEPT = 4
+# The exponential of a raw input overflows where the exponential of a log-probability does not.
+_OVERFLOW = 4
+_OPERATIONS = {"exp": 3, "log": 3, "apply": 3, "power": Fraction(3, 2), "matmul": 20}
+_FREE = ("row_repeat", "column_repeat", "scalar_repeat", "transpose", "number")
+_NEVER_RECOMPUTED = ("matmul", "apply", "rows_select", "columns_select")
+
+
+class CostModel:
+    """Costs of gradients of one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._forward = frozenset(n for n in ex.topological(program.output) if n.op != "symbol")
+
+    def cost(self, gradients: Iterable[Expr]) -> Fraction:
+        """The cost of computing all of them, shared parts once."""
+        seen: set[Expr] = set()
+        return sum((self._visit(g, seen) for g in gradients), Fraction(0))
+
+    def _visit(self, node: Expr, seen: set[Expr]) -> Fraction:
+        if node in seen:
+            return Fraction(0)
+        seen.add(node)
+        weight = _weight(node)
+        if node.op == "symbol" or node is self._program.output:
+            return weight
+        if node not in self._forward:
+            return self._computed(node, seen, Fraction(1))
+        kept = _KEPT * weight + _overflow(node)
+        kept += 0 if self._program.name_of(node) else _NAME_COST
+        if weight < 1 or node.op in _NEVER_RECOMPUTED:
+            return kept
+        trial = set(seen)
+        recomputed = self._computed(node, trial, _RECOMPUTED) - _NAME_COST
+        if recomputed >= kept:
+            return kept
+        seen |= trial
+        return recomputed
+
+    def _computed(self, node: Expr, seen: set[Expr], share: Fraction) -> Fraction:
+        own = Fraction(0)
+        if node.op not in _FREE:
+            reads = max([_weight(node), *(_weight(a) for a in node.args)])
+            own = reads * Fraction(_OPERATIONS.get(node.op, share)) + _NAME_COST + _overflow(node)
+        return own + sum((self._visit(a, seen) for a in node.args), Fraction(0))
+
+
+def _overflow(node: Expr) -> int:
+    return _OVERFLOW if node.op == "exp" and node.args[0].op == "symbol" else 0
+
+
+def _weight(node: Expr) -> Fraction:
+    wide = sum(d != "1" for d in node.shape)
+    return (Fraction(1, 1000), Fraction(1, 30), Fraction(1))[wide]

@@ -1,0 +1,358 @@
+"""Row units as C++: reductions and element-wise loops over a row while it is in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import expression as ex
+from ..expression import Expr, Shape
+from ..lower import Statement
+from ..schedule import reduction_of, width
+from .cpp_context import Context, cost, indented, is_costly, select_key
+from .cpp_entry import DOUBLE, REAL, Scope, entry, uses_double
+from .cpp_plan import Rows, closure
+
+
+@dataclass
+class _Event:
+    """A reduction or value of the row (one statement), or a loop that stores (several)."""
+
+    statements: list[Statement]
+    kind: str
+
+    @property
+    def exprs(self) -> list[Expr]:
+        return [s.expr for s in self.statements]
+
+
+class RowsWriter:
+    """The lines of one row unit."""
+
+    def __init__(self, context: Context, unit: Rows) -> None:
+        self._context = context
+        self._unit = unit
+        self._row = context.index(unit.space[0])
+        self._elements = [s for s in unit.body if width(s.shape) == 2]
+        self._done: set[str] = set()
+        self._aliases: dict[str, str] = {}
+        self._hoisted: dict[str, str] = {}
+        self._scope = Scope(context.values, self._row, "", {}, self._hoist, self._special)
+        self._lines: list[str] = []
+
+    def lines(self) -> list[str]:
+        flat = self._flat()
+        if flat is not None:
+            return flat
+        events = self._events()
+        parked = self._parked(events)
+        for event in events:
+            self._park(parked, event)
+            self._write(event)
+        self._add_sums()
+        rows, cols = self._unit.space
+        body = [*(f"{text};" for text in self._hoisted.values()), *self._lines]
+        return [*self._around(self._row_loop(body), rows, self._work(cols)), *self._finished_sums()]
+
+    def _row_loop(self, body: list[str]) -> list[str]:
+        n = self._row
+        return [f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
+
+    def _around(self, loop: list[str], rows: str, work: str) -> list[str]:
+        """The parallel loop around the row loop; it returns what is summed over all rows."""
+        head = f"({rows}, {work}, [=](Index first, Index last) {{"
+        sums = [self._sum_name(s) for s in self._unit.sums]
+        if not sums:
+            return [f"parallel_for{head}", *indented(loop), "});"]
+        if len(sums) == 1:
+            inner = ["double part = 0;", *loop, "return part;"]
+            return [f"const double {sums[0]} = parallel_sum{head}", *indented(inner), "});"]
+        kind, variable = self._context.unique("Sums"), self._context.unique("sums")
+        members = ", ".join(f"{name} = 0" for name in sums)
+        added = " ".join(f"{name} += other.{name};" for name in sums)
+        struct = [f"struct {kind} {{", f"    double {members};",
+                  f"    {kind}& operator+=(const {kind}& other) {{", f"        {added}",
+                  "        return *this;", "    }", "};"]  # fmt: skip
+        inner = [f"{kind} part;", *loop, "return part;"]
+        lines = [*struct, f"const {kind} {variable} = parallel_sum{head}", *indented(inner), "});"]
+        return lines + [f"const double {name} = {variable}.{name};" for name in sums]
+
+    def _sum_name(self, statement: Statement) -> str:
+        """The variable the sum is collected in: the value itself, or what it is computed from."""
+        plain = statement.expr.op.endswith("_sum") and not self._context.is_result(statement.name)
+        return statement.name if plain else f"{statement.name}_sum"
+
+    def _add_sums(self) -> None:
+        for statement in self._unit.sums:
+            reduction = reduction_of(statement.expr)
+            assert reduction is not None
+            operand = reduction.args[0]
+            if width(operand.shape) == 1:
+                real = DOUBLE if uses_double(operand, self._context.values) else REAL
+                text = entry(operand, self._scope, self._row, "", real)
+            else:
+                k = self._context.index(operand.cols, self._row)
+                text = f"sum<Real>({operand.cols}, {self._term(operand, k)})"
+            part = f"part.{self._sum_name(statement)}" if len(self._unit.sums) > 1 else "part"
+            self._lines.append(f"{part} += {text};")
+
+    def _finished_sums(self) -> list[str]:
+        lines = []
+        for statement in self._unit.sums:
+            text = self._sum_name(statement)
+            if text == statement.name:
+                continue
+            reduction = reduction_of(statement.expr)
+            assert reduction is not None
+            if reduction.op.endswith("_mean"):
+                text = f"{text} / double({reduction.args[0].rows})"
+            if statement.expr.op == "at_least_one":
+                text = f"math::maximum({text}, 1.0)"
+            if self._context.is_result(statement.name):
+                lines.append(f"{self._local(statement.name)} = Real({text});")
+            else:
+                lines.append(f"const double {self._local(statement.name)} = {text};")
+        return lines
+
+    def _work(self, cols: str) -> str:
+        statements = [*self._unit.body, *self._unit.sums]
+        factor = cost([s.expr for s in statements], self._context.values.shapes)
+        return cols if factor == 1 else f"{factor} * {cols}"
+
+    # Order of the loops
+
+    def _events(self) -> list[_Event]:
+        """Stores wait for each other, so that they share a loop, until a reduction needs them."""
+        events: list[_Event] = []
+        pending: list[Statement] = []
+
+        def flush() -> None:
+            for dim in dict.fromkeys(s.shape[1] for s in pending):
+                events.append(_Event([s for s in pending if s.shape[1] == dim], "store"))
+            pending.clear()
+
+        for statement in self._unit.body:
+            if width(statement.shape) == 2:
+                if statement.name in self._unit.stored:
+                    pending.append(statement)
+                continue
+            needed = closure([statement.expr], self._elements, set())
+            if any(s.name in needed for s in pending):
+                flush()
+            kind = "reduce" if reduction_of(statement.expr) is not None else "value"
+            events.append(_Event([statement], kind))
+        flush()
+        events += [_Event([s], "sum") for s in self._unit.sums]
+        return events
+
+    # Values that are kept in the row of a result until it is written
+
+    def _parked(self, events: list[_Event]) -> dict[str, str]:
+        """Costly values used by several loops, and the result whose row they wait in."""
+        stores = {s.name: place for place, e in enumerate(events) if e.kind == "store"
+                  for s in e.statements}  # fmt: skip
+        parked: dict[str, str] = {}
+        for statement in self._elements:
+            if statement.name in self._unit.stored or not is_costly(statement.expr):
+                continue
+            users = [p for p, e in enumerate(events)
+                     if statement.name in closure(e.exprs, self._elements, set(parked))]  # fmt: skip
+            for name, place in stores.items():
+                free = name not in parked.values() and self._context.shape(name) == statement.shape
+                if free and len(users) > 1 and place >= max(users) and self._is_new(name):
+                    parked[statement.name] = name
+                    break
+        return parked
+
+    def _is_new(self, name: str) -> bool:
+        """Whether nothing in this unit reads what the array held before."""
+        statement = next(s for s in self._elements if s.name == name)
+        return name not in ex.symbols_of(statement.expr)
+
+    def _park(self, parked: dict[str, str], event: _Event) -> None:
+        for name, result in parked.items():
+            needed = closure(event.exprs, self._elements, self._done)
+            if name in self._done or name not in needed:
+                continue
+            statement = next(s for s in self._elements if s.name == name)
+            self._lines.append(f"// {name}, kept in the row of {result} until that is computed")
+            self._store([statement], result)
+            self._aliases[name] = result
+
+    # Statements
+
+    def _write(self, event: _Event) -> None:
+        if event.kind == "store":
+            self._store(event.statements)
+        elif event.kind == "value":
+            self._value(event.statements[0])
+        elif event.kind == "reduce":
+            self._reduce(event.statements[0])
+
+    def _value(self, statement: Statement) -> None:
+        kind = self._context.values.type(statement.name)
+        real = DOUBLE if kind == DOUBLE or uses_double(statement.expr, self._context.values) else REAL
+        text = entry(statement.expr, self._scope, self._row, "", real)
+        self._define_row(statement, kind, text if real == kind else f"Real({text})")
+
+    def _define_row(self, statement: Statement, kind: str, text: str) -> None:
+        name = statement.name
+        vector = self._context.is_array(name)
+        local = self._context.unique(f"{name}_{self._row}" if vector else name, keep=not vector)
+        self._lines.append(f"const {kind} {local} = {text};")
+        if name in self._unit.stored:
+            self._lines.append(f"{self._context.values.identifier(name)}[{self._row}] = {local};")
+        self._scope.constants[name] = local
+
+    def _reduce(self, statement: Statement) -> None:
+        reduction = reduction_of(statement.expr)
+        assert reduction is not None
+        kind = self._context.values.type(statement.name)
+        text = self._reduction(reduction, statement.name)
+        if statement.expr.op == "at_least_one":
+            text = f"math::maximum({text}, {kind}(1))"
+        self._define_row(statement, kind, text)
+
+    def _reduction(self, reduction: Expr, name: str) -> str:
+        operand = reduction.args[0]
+        cols = operand.cols
+        k = self._context.index(cols, self._row)
+        term = self._term(operand, k)
+        if reduction.op == "rows_sum":
+            return f"sum<Real>({cols}, {term})"
+        if reduction.op == "rows_mean":
+            if self._context.is_anchored(name):
+                return f"mean<Real>({cols}, {term})"
+            return f"double(sum<Real>({cols}, {term})) / std::max<Index>({cols}, 1)"
+        if reduction.op == "rows_max":
+            return f"largest<Real>({cols}, {term})"
+        return f"math::finite_or_zero(largest<Real>({cols}, {term}))"
+
+    def _term(self, operand: Expr, k: str) -> str:
+        """A lambda of the column index that gives the operand's entry."""
+        scope = self._scope.inner(k)
+        local = self._locals([operand], scope, k)
+        value = entry(operand, scope, self._row, k)
+        if not local:
+            return f"[=](Index {k}) {{ return {value}; }}"
+        inner = "\n".join(indented([*local, f"return {value};"]))
+        return f"[=](Index {k}) {{\n{inner}\n}}"
+
+    def _locals(self, exprs: list[Expr], scope: Scope, k: str) -> list[str]:
+        """Constants for the element-wise values that a loop needs and no array holds."""
+        self._select(exprs)
+        needed = closure(exprs, self._elements, self._done)
+        lines = []
+        for statement in self._elements:
+            if statement.name in needed:
+                text = entry(statement.expr, scope, self._row, k)
+                lines.append(f"const Real {self._local(statement.name)} = {text};")
+                scope.constants[statement.name] = self._local(statement.name)
+        return lines
+
+    def _local(self, name: str) -> str:
+        return self._context.values.identifier(name)
+
+    def _store(self, statements: list[Statement], target: str = "") -> None:
+        """One loop that writes rows of arrays; `target` is another name to write to."""
+        cols = statements[0].shape[1]
+        k = self._context.index(cols, self._row)
+        scope = self._scope.inner(k)
+        exprs = [s.expr for s in statements]
+        self._select(exprs)
+        stored = {s.name for s in statements}
+        needed = closure(exprs, self._elements, self._done) | stored
+        lines = []
+        for statement in (s for s in self._elements if s.name in needed):
+            name = statement.name
+            text = entry(statement.expr, scope, self._row, k)
+            users = [s.expr for s in self._elements if s.name in needed and s.name != name]
+            if name not in stored or name in ex.symbols_of(*users):
+                lines.append(f"const Real {self._local(name)} = {text};")
+                text = scope.constants[name] = self._local(name)
+            if name in stored:
+                lines.append(f"{self._hoist(target or name, statement.shape)}[{k}] = {text};")
+        head = f"for (Index {k} = 0; {k} < {cols}; ++{k})"
+        self._lines.append("GRADWRIGHT_VECTORIZE")
+        if len(lines) == 1:
+            self._lines.append(f"{head} {lines[0]}")
+        else:
+            self._lines += [f"{head} {{", *indented(lines), "}"]
+        self._done |= stored
+
+    # Arrays
+
+    def _hoist(self, name: str, shape: Shape) -> str:
+        """The pointer to the row of a matrix, or the entry of a vector, declared once a row."""
+        name = self._aliases.get(name, name)
+        identifier = self._context.values.identifier(name)
+        local = self._context.unique(f"{identifier}_{self._row}", keep=True)
+        if local not in self._hoisted:
+            if shape[1] == "1":
+                kind = self._context.values.type(name)
+                self._hoisted[local] = f"const {kind} {local} = {identifier}[{self._row}]"
+            else:
+                kind = self._context.row_type(name)
+                self._hoisted[local] = f"{kind} {local} = {identifier}.row({self._row})"
+        return local
+
+    def _select(self, exprs: list[Expr]) -> None:
+        """The place of the first maximum of each row, before the loop that compares with it."""
+        needed = closure(exprs, self._elements, self._done)
+        every = [*exprs, *(s.expr for s in self._elements if s.name in needed)]
+        for node in ex.topological(*every):
+            if node.op != "rows_select" or select_key(node) in self._scope.constants:
+                continue
+            cols = node.cols
+                k = self._context.index(cols, self._row)
+            local = self._context.unique("first_max_" + "_".join(ex.symbols_of(node)))
+            term = self._term(node.args[0], k)
+            self._lines.append(f"const Index {local} = first_largest<Real>({cols}, {term});")
+            self._scope.constants[select_key(node)] = local
+
+    def _special(self, expr: Expr, i: str, j: str) -> str | None:
+        if expr.op == "rows_select" and i == self._row:
+            place = self._scope.constants.get(select_key(expr))
+            return None if place is None else f"({j} == {place} ? Real(1) : Real(0))"
+        return self._context.special(expr, i, j)
+
+    # Purely element-wise units on one array after the other
+
+    def _flat(self) -> list[str] | None:
+        """One loop over all entries where every operand is a matrix of the same shape."""
+        unit, context = self._unit, self._context
+        if unit.sums or not self._elements or len(self._elements) != len(unit.body):
+            return None
+        symbols = list(dict.fromkeys(n for s in unit.body for n in ex.symbols_of(s.expr)))
+        local = {s.name for s in unit.body if s.name not in unit.stored}
+        arrays = [n for n in symbols if n not in local and width(context.shape(n)) and
+                  n not in unit.stored]  # fmt: skip
+        operations = {n.op for s in unit.body for n in ex.topological(s.expr)}
+        whole = operations & {"transpose", "identity", "diag", "Diag", "rows_select", "columns_select"}
+        if whole or any(context.shape(n) != unit.space or context.is_labels(n) for n in arrays):
+            return None
+        if any(s.shape != unit.space for s in unit.body):
+            return None
+        stored = [s.name for s in unit.body if s.name in unit.stored]
+        return self._entries(arrays, stored)
+
+    def _entries(self, arrays: list[str], stored: list[str]) -> list[str]:
+        unit, context = self._unit, self._context
+        scope = Scope(context.values, "i", "i", {})
+        names = {n: context.values.identifier(n) for n in (*arrays, *stored)}
+        scope.constants = {n: f"{text}[i]" for n, text in names.items()}
+        lines = []
+        for statement in unit.body:
+            text = entry(statement.expr, scope, "i", "i")
+            if statement.name in unit.stored:
+                lines.append(f"{names[statement.name]}[i] = {text};")
+            else:
+                local = self._local(statement.name)
+                lines.append(f"const Real {local} = {text};")
+                scope.constants[statement.name] = local
+        kinds = [f"const Real* {names[n]}" for n in arrays] + [f"Real* {names[n]}" for n in stored]
+        views = ", ".join(names.values())
+        work = cost([s.expr for s in unit.body], context.values.shapes)
+        head = "for (Index i = 0; i < count; ++i)"
+        inner = [f"{head} {lines[0]}"] if len(lines) == 1 else [f"{head} {{", *indented(lines), "}"]
+        return [f"parallel_entries({work}, [=](Index count, {', '.join(kinds)}) {{",
+                *indented(["GRADWRIGHT_VECTORIZE", *inner]), f"}}, {views});"]  # fmt: skip

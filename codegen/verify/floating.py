@@ -1,0 +1,224 @@
+"""P4: emitted kernels against the exact value, in float64 and float32.
+
+Input: a derivation and backends. Output: the largest error of the output and of every gradient,
+relative to the largest entry of that result. The reference is the definition in fifty digits. Its
+gradient is the derived equation in fifty digits, certified at the same point by a directional
+derivative of the definition along a random direction: an entry that were wrong would show.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import mpmath
+import numpy as np
+
+from .. import expression as ex
+from ..derivation import Derivation
+from ..errors import KernelFailure
+from ..program import Program
+from .inputs import Sample, as_argument, draw_sample, shape_of
+from .reference import Reference
+
+FLOAT64_BOUND = 2e-14
+FLOAT32_BOUND_ULP = 64.0
+_CERTIFIED = mpmath.mpf(10) ** -25
+_LARGEST_WORK = 150_000
+Array = np.ndarray[Any, Any]
+Results = dict[str, Array]
+
+
+class Backend(Protocol):
+    """The face of a generated module; `vjp` may be missing."""
+
+    forward: Any
+    backward: Any
+
+
+@dataclass(frozen=True)
+class _Case:
+    sample: Sample
+    reduction: str
+    wanted: dict[str, Array]
+
+
+def load_numpy(source: str, name: str) -> ModuleType:
+    """Import the source of a generated NumPy module, which imports NumPy alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.py"
+        path.write_text(source, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(f"_generated_{name}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.dont_write_bytecode = written
+        return module
+
+
+def check_floating(
+    derivation: Derivation, backends: Mapping[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Errors by backend: float64 relative, float32 in units of 2^-23.
+
+    Raises `KernelFailure` with the result, the entry and both values where a bound is exceeded.
+    """
+    found: dict[str, dict[str, float]] = {}
+    cases = list(_cases(derivation))
+    for name, backend in backends.items():
+        errors = {
+            dtype: max(_error(derivation, name, backend, case, dtype) for case in cases)
+            for dtype in ("float64", "float32")
+        }
+        found[name] = {"float64": errors["float64"], "float32_ulp": errors["float32"] * 2.0**23}
+    return found
+
+
+def _cases(derivation: Derivation) -> list[_Case]:
+    program = derivation.program
+    dims = program.sizes
+    small = {d: 3 + i for i, d in enumerate(dims)}
+    thin = {d: 2 if i == 0 else 1 for i, d in enumerate(dims)}
+    drawn = [
+        (draw_sample(program, small, "small"), "sum"),
+        (draw_sample(program, thin, "thin"), "mean"),
+        (draw_sample(program, _large_sizes(program), "large", defaults=True), "mean"),
+    ]
+    if derivation.kernel.theorems:
+        drawn.append((draw_sample(program, small, "wide", spread=300.0), "mean"))
+    return [_Case(s, reduction, exact_results(derivation, s, reduction)) for s, reduction in drawn]
+
+
+def _large_sizes(program: Program) -> dict[str, int]:
+    """64 x 10 x 12 ..., or fewer rows where products would take too long in fifty digits."""
+    for rows in (64, 24, 12, 6):
+        sizes = {d: rows if i == 0 else 8 + 2 * i for i, d in enumerate(program.sizes)}
+        work = 0
+        for node in ex.topological(program.output):
+            height, width = shape_of(node.shape, sizes)
+            inner = shape_of(node.args[0].shape, sizes)[1] if node.op == "matmul" else 1
+            work += height * width * inner
+        if work <= _LARGEST_WORK:
+            break
+    return sizes
+
+
+def exact_results(derivation: Derivation, sample: Sample, reduction: str = "mean") -> Results:
+    """Output and gradients in fifty digits, the gradients certified against the definition."""
+    program = derivation.program
+    values = dict(sample.values)
+    if program.divisor is not None and reduction == "sum":
+        values["scale"] = np.ones((1, 1))
+    reference = Reference(program, sample.sizes, {**values, program.upstream: sample.upstream})
+    found = {program.output_name: reference.output()}
+    found |= {f"D{name}": reference.value(g) for name, g in derivation.gradients}
+    _certify(derivation, sample, reference, found)
+    return found
+
+
+def _certify(
+    derivation: Derivation, sample: Sample, reference: Reference, found: Results
+) -> None:
+    program = derivation.program
+    rng = np.random.default_rng(7)
+    directions = {
+        v.name: rng.normal(size=shape_of(v.shape, sample.sizes)) for v in program.variables
+    }
+    wanted = reference.directional_derivative(sample.upstream, directions)
+    with mpmath.workdps(50):
+        terms = [(found[f"D{name}"] * d) for name, d in directions.items()]
+        total = mpmath.fsum(t.sum() for t in terms)
+        scale = mpmath.fsum(abs(t).sum() for t in terms) + 1
+    if abs(total - wanted) > _CERTIFIED * scale:
+        raise KernelFailure(
+            f"{program.name}: at sizes {dict(sample.sizes)} the derived gradient gives the directional "
+            f"derivative {mpmath.nstr(total, 20)}, the definition {mpmath.nstr(wanted, 20)}"
+        )
+
+
+def run_backend(
+    derivation: Derivation, backend: Any, arguments: Mapping[str, Any], upstream: Any,
+    reduction: str = "mean",
+) -> Results:  # fmt: skip
+    """Output and gradients by name, through `vjp` or through `forward` and `backward`."""
+    kernel, program = derivation.kernel, derivation.program
+    options = {"reduction": reduction} if program.divisor is not None else {}
+    given = [arguments[i.name] for i in program.inputs]
+    if hasattr(backend, "vjp"):
+        output, pullback = backend.vjp(*given, **options)
+        gradients = pullback(upstream)
+    else:
+        forward = backend.forward(*given, **options)
+        results = forward if kernel.extra_results else (forward,)
+        known = {**arguments, **dict(zip(kernel.forward.results, results, strict=True))}
+        known[program.upstream] = upstream
+        names = [n for n, _ in kernel.backward.arguments if n != "scale"]
+        scaled = options if any(n == "scale" for n, _ in kernel.backward.arguments) else {}
+        gradients = backend.backward(*(known[n] for n in names), **scaled)
+        output = results[0]
+    several = gradients if len(program.variables) > 1 else (gradients,)
+    return {
+        program.output_name: output,
+        **dict(zip(kernel.gradient_names, several, strict=True)),
+    }
+
+
+def _error(
+    derivation: Derivation, name: str, backend: Any, case: _Case, dtype: str
+) -> float:
+    """The largest relative error of one case; raises where it exceeds its bound."""
+    program = derivation.program
+    arguments = {
+        i.name: _cast(as_argument(i.shape, case.sample.values[i.name]), dtype)
+        for i in program.inputs
+    }
+    upstream = _cast(as_argument(program.output.shape, case.sample.upstream), dtype)
+    results = run_backend(derivation, backend, arguments, upstream, case.reduction)
+    bound = FLOAT64_BOUND if dtype == "float64" else FLOAT32_BOUND_ULP * 2.0**-23
+    worst = 0.0
+    for result, wanted in case.wanted.items():
+        found = np.asarray(results[result])
+        if found.dtype != dtype:
+            raise KernelFailure(
+                f"{program.name}: {name}: {result} has dtype {found.dtype} for inputs of {dtype}"
+            )
+        errors = relative_errors(found, wanted, float(abs(case.sample.upstream).max()))
+        place = np.unravel_index(int(np.argmax(errors)), errors.shape)
+        if not errors[place] <= bound:
+            entry = ", ".join(str(int(i)) for i in place)
+            raise KernelFailure(
+                f"{program.name}: {name}: {result}[{entry}] is {found.reshape(wanted.shape)[place]!r} "
+                f"in {dtype} instead of {mpmath.nstr(wanted[place], 17)} at sizes "
+                f"{dict(case.sample.sizes)}; the error is {errors[place]:.2g} of the largest entry, "
+                f"allowed are {bound:.2g}"
+            )
+        worst = max(worst, float(errors[place]))
+    return worst
+
+
+def _cast(value: Any, dtype: str) -> Any:
+    return value.astype(dtype) if isinstance(value, np.ndarray) else value
+
+
+def relative_errors(found: Array, wanted: Array, floor: float) -> Array:
+    """Errors relative to the largest entry; where all are tiny, to the upstream gradient's."""
+    with mpmath.workdps(50):
+        gap = np.frompyfunc(lambda a, b: _distance(a, b), 2, 1)(found.reshape(wanted.shape), wanted)
+        largest = float(max(abs(wanted).ravel()))
+    scale = largest if largest > 1e-6 * floor else floor
+    return np.asarray(gap.astype(float) / scale)
+
+
+def _distance(found: float, wanted: mpmath.mpf) -> float:
+    value = float(found)
+    return float(abs(mpmath.mpf(value) - wanted)) if np.isfinite(value) else np.inf
