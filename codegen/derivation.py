@@ -55,6 +55,19 @@ class Derivation:
         text = "\n".join(f"{name}: {poly.key}" for name, poly in self.proof.gradients)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The rewrites from the sweep's gradients to the short ones."""
+        return self.simplified.steps
+
+    def source(self, target: str = "numpy") -> str:
+        """The kernel as source text."""
+        from .targets import TARGETS
+
+        if target not in TARGETS:
+            raise NotationError(f"no target {target}; known: {', '.join(TARGETS)}")
+        return TARGETS[target].render(self)[f"{self.name}{TARGETS[target].suffix}"]
+
     def gradient(self, variable: str) -> Expr:
         return dict(self.gradients)[variable]
 
@@ -69,11 +82,11 @@ class Derivation:
 
 
 def derive(function: Layer | Program | Callable[..., object]) -> Derivation:
-    """Derive and prove a layer; plain annotated functions are taken as layers."""
+    """Derive and prove a layer without its facts; plain annotated functions are taken as layers."""
     if isinstance(function, Program):
         return _derive(function)
     made = function if isinstance(function, Layer) else layer(function)
-    return _derive(made.program())
+    return _derive(replace(made.program(), facts=()))
 
 
 def derive_all(made: Layer) -> list[Derivation]:

@@ -136,6 +136,16 @@ def separated(boxes: tuple[Box, ...] | list[Box], separator: Box) -> Box:
     return row(*parts)
 
 
+def is_tall(box: Box) -> bool:
+    """Whether brackets around it must grow."""
+    if isinstance(box, Over | Root | Cases):
+        return True
+    if isinstance(box, Raised):
+        return is_tall(box.base)
+    inner = box.parts if isinstance(box, Row) else box.arguments if isinstance(box, Call) else ()
+    return any(map(is_tall, inner)) or (isinstance(box, Fenced) and is_tall(box.body))
+
+
 def letters(name: str) -> str:
     """The name with Greek words as letters: Dgamma is Dγ, sum_mu is sum_μ."""
     return "_".join(_greek(part) for part in name.split("_"))
@@ -222,14 +232,15 @@ def _(box: Root) -> str:
 @mathml.register
 def _(box: Fenced) -> str:
     left, right = "[]" if box.square else "()"
-    return f"<mrow><mo>{left}</mo>{mathml(box.body)}<mo>{right}</mo></mrow>"
+    stretchy = "" if is_tall(box.body) else ' stretchy="false"'
+    body = mathml(box.body)
+    return f"<mrow><mo{stretchy}>{left}</mo>{body}<mo{stretchy}>{right}</mo></mrow>"
 
 
 @mathml.register
 def _(box: Call) -> str:
-    arguments = mathml(separated(box.arguments, Operator(",")))
-    function = f"{mathml(box.function)}<mo>\N{FUNCTION APPLICATION}</mo>"
-    return f"<mrow>{function}<mrow><mo>(</mo>{arguments}<mo>)</mo></mrow></mrow>"
+    arguments = mathml(Fenced(separated(box.arguments, Operator(","))))
+    return f"<mrow>{mathml(box.function)}<mo>\N{FUNCTION APPLICATION}</mo>{arguments}</mrow>"
 
 
 @mathml.register
@@ -343,12 +354,14 @@ def _(box: Root) -> str:
 @latex.register
 def _(box: Fenced) -> str:
     left, right = "[]" if box.square else "()"
-    return f"\\left{left}{latex(box.body)}\\right{right}"
+    if is_tall(box.body):
+        left, right = f"\\left{left}", f"\\right{right}"
+    return f"{left}{latex(box.body)}{right}"
 
 
 @latex.register
 def _(box: Call) -> str:
-    return f"{latex(box.function)}\\left({latex(separated(box.arguments, Operator(',')))}\\right)"
+    return f"{latex(box.function)}{latex(Fenced(separated(box.arguments, Operator(','))))}"
 
 
 @latex.register

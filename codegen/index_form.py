@@ -463,7 +463,33 @@ def _split_content(poly: Poly, any_sign: bool) -> tuple[Poly, Poly]:
     head = Poly(((tuple(kept), number),))
     inverse = Poly(((tuple((a, -e) for a, e in kept), 1 / number),))
     rest = _collect_raw(poly, inverse)
+    opened = _expand_bases(rest)
+    if opened is not None:
+        again, rest = _split_content(opened, any_sign)
+        head = _collect_raw(head, again)
     return head, rest
+
+
+def _expand_bases(poly: Poly) -> Poly | None:
+    """Whole powers of sums multiplied out, which a division by the content may bring; else None."""
+    total: list[Poly] = []
+    found = False
+    for monomial, coefficient in poly.terms:
+        term = Poly(((tuple(f for f in monomial if not _is_expandable(*f)), coefficient),))
+        for atom, exponent in monomial:
+            if isinstance(atom, Base) and _is_expandable(atom, exponent):
+                found = True
+                whole = exponent.numerator // exponent.denominator
+                if exponent != whole:
+                    term = _collect_raw(term, _of(atom, exponent - whole))
+                expanded = _natural_power(atom.poly, whole)
+                term = add(*(_collect_raw(term, Poly((part,))) for part in expanded.terms))
+        total.append(term)
+    return add(*total) if found else None
+
+
+def _is_expandable(atom: Atom, exponent: Fraction) -> bool:
+    return isinstance(atom, Base) and exponent >= 1
 
 
 def _collect_raw(poly: Poly, one_term: Poly) -> Poly:

@@ -9,7 +9,7 @@
 A script states forward definitions only. Annotations give shapes: `Matrix[N, K]`, `Row[K]`,
 `Column[N]` and `Scalar` are variables with a gradient, `Constant[N, K]` and `Target[N, K]` have
 none; `Positive`, `NonNegative`, `UnitInterval` and `Real` are hyperparameters. Primitives after
-arXiv 2511.11918.
+arXiv 2511.11918. Optimizers and theorems about them are written as `optimizer` shows.
 """
 
 from __future__ import annotations
@@ -49,17 +49,24 @@ from .annotations import (
 )  # fmt: skip
 from .errors import NotationError, ShapeError
 from .expression import Expr, lift
+from .optimizer.rule import Gradient, Parameter, State, Step, optimizer, update
+from .optimizer.theorem import (
+    Sequence, closed_form, limit, one_step, same_step, step_bound, theorem, total,
+)  # fmt: skip
 from .program import Fact, Input, Program, current_trace, located, trace_program
 from .scalar import ScalarFunction, trace_scalar
 
 __all__ = [
-    "Abs", "Column", "Constant", "D", "Diag", "H", "K", "M", "Matrix", "Max", "Min", "N",
-    "NonNegative", "P", "Piecewise", "Positive", "Real", "Row", "Scalar", "Target",
-    "UnitInterval", "abs", "activation", "apply", "assume", "atan", "batch_mean", "clip",
-    "column_repeat", "columns_max", "columns_mean", "columns_sum", "cos", "cosh", "diag", "dot",
-    "elements_sum", "erf", "erfc", "exp", "hadamard", "identity", "inv_sqrt", "layer", "log",
-    "log_sigmoid", "ones", "pi", "reciprocal", "row_repeat", "rows_max", "rows_mean", "rows_sum",
-    "sigmoid", "sin", "sinh", "sizes", "softplus", "sqrt", "square", "tan", "tanh", "zeros",
+    "Abs", "Column", "Constant", "D", "Diag", "Gradient", "H", "K", "M", "Matrix", "Max",
+    "Min", "N", "NonNegative", "P", "Parameter", "Piecewise", "Positive", "Real", "Row",
+    "Scalar", "Sequence", "State", "Step", "Target", "UnitInterval", "abs", "activation",
+    "apply", "assume", "atan", "batch_mean", "clip", "closed_form", "column_repeat",
+    "columns_max", "columns_mean", "columns_sum", "cos", "cosh", "diag", "dot", "elements_sum",
+    "erf", "erfc", "exp", "hadamard", "identity", "inv_sqrt", "layer", "limit", "log",
+    "log_sigmoid", "one_step", "ones", "optimizer", "pi", "reciprocal", "row_repeat",
+    "rows_max", "rows_mean", "rows_sum", "same_step", "sigmoid", "sign", "sin", "sinh",
+    "sizes", "softplus", "sqrt", "square", "step_bound", "tan", "tanh", "theorem", "total",
+    "update", "zeros",
 ]  # fmt: skip
 
 
@@ -359,6 +366,11 @@ def softplus(X: Any) -> Any:
 def abs(X: Any) -> Any:  # noqa: A001
     """The absolute value; its derivative at 0 is 0."""
     return _standard("abs", lambda x: sp.Abs(x), X, {0: 0})
+
+
+def sign(X: Any) -> Any:
+    """1, 0 or -1 of every entry, or of a scalar expression."""
+    return _standard("sign", lambda x: sp.sign(x), X)
 
 
 def clip(X: Expr, low: float, high: float) -> Expr:

@@ -325,3 +325,13 @@ def assuming(program: Program, fact: Fact) -> Program:
 def input_names_used(program: Program) -> list[str]:
     used = set(symbols_of(program.output))
     return [i.name for i in program.inputs if i.name in used]
+
+
+def needs_two_samples(program: Program) -> bool:
+    """A variance over the batch, a column mean of values centred by a column mean, is one of two."""
+    for node in topological(program.output):
+        if node.op == "columns_mean":
+            inner = topological(node.args[0])
+            if any(n.op == "columns_mean" for n in inner):
+                return True
+    return False

@@ -293,6 +293,9 @@ def _derivative_in_value(f: ScalarFunction, degree: int = 2) -> sp.Poly | None:
             )
             if value.has(sp.exp) or slope.has(sp.exp):
                 return None
+    names = (x, t, *parameters)
+    if not (value.is_rational_function(*names) and slope.is_rational_function(*names)):
+        return None
     rows, right = [], []
     for i in range(len(basis) + 2):
         point = {x: sp.Rational(2 * i + 3, 7), t: sp.Rational(3 * i + 2, 5)}

@@ -117,8 +117,8 @@ def _above_and_below(expr: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
         below.append(sp.sqrt(inverse_square))
     else:
         numerator, denominator = sp.fraction(value, exact=True)
-        above += [numerator] if numerator != 1 else []
-        below += [denominator] if denominator != 1 else []
+        above += [f for f in sp.Mul.make_args(numerator) if f != 1]
+        below += [f for f in sp.Mul.make_args(denominator) if f != 1]
     for factor in rest:
         base, exponent = factor.as_base_exp()
         if not isinstance(factor, sp.exp) and exponent.is_Rational and exponent < 0:

@@ -8,12 +8,12 @@ mutants of the gradient, every one of which P1 and P2 must reject.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .derivation import Derivation
 from .errors import ProofFailure
 from .program import display_path
-from .verify.backends import Backend
 from .verify.edges import check_edges
 from .verify.exact import ExactChecker
 from .verify.floating import check_floating
@@ -21,10 +21,10 @@ from .verify.mutants import run_mutants
 from .verify.oracle import check_oracle
 
 
-def verify(derivation: Derivation, backends: dict[str, Backend]) -> dict[str, Any]:
+def verify(derivation: Derivation, backends: Mapping[str, Any]) -> dict[str, Any]:
     """Run every level. P0 and P1 were decided while deriving; a failure there never gets here."""
     program, gradients = derivation.program, derivation.gradients
-    checker = ExactChecker(program, gradients)
+    checker = ExactChecker(program, gradients, proof=derivation.proof)
     exact = checker.check(gradients)
     _require(derivation, "P2", exact.ok, exact.counterexample)
     oracle = check_oracle(program, gradients)
@@ -40,11 +40,11 @@ def verify(derivation: Derivation, backends: dict[str, Backend]) -> dict[str, An
         "P0": "ok",
         "P1": "proved",
         "P2": {
-            "sizes": list(exact.sizes),
+            "sizes": _size_texts(exact.sizes),
             "status": "exact",
             "error_probability": exact.error_probability,
         },
-        "P3": {"sizes": list(oracle.sizes), "status": "equal"},
+        "P3": {"sizes": _size_texts(oracle.sizes), "status": "equal"},
         "P4": floating,
         "P5": edges,
         "mutants": {
@@ -63,5 +63,10 @@ def _require(derivation: Derivation, level: str, ok: bool, detail: str | None) -
         raise ProofFailure(f"{where}: {derivation.name}: level {level} failed: {detail}")
 
 
+def _size_texts(sizes: Iterable[Mapping[str, int]]) -> list[str]:
+    """2x3 for N = 2 and K = 3, in the order the layer declares its sizes."""
+    return ["x".join(str(n) for n in found.values()) for found in sizes]
+
+
 def _edge_text(case: dict[str, Any]) -> str:
-    return f"{case['name']}: {case.get('detail', case['promise'])}"
+    return f"{case['name']} ({case['backend']}): {case['detail']}"

@@ -30,7 +30,6 @@ def report_data(derivation: Any, verification: Mapping[str, Any] | None = None) 
     """Everything a report says, for programs. Optimizers have empty gradients and no derivation."""
     program = derivation.program
     found = guarantees(derivation, verification or {})
-    gradients = tuple(getattr(derivation, "gradients", ()))
     return {
         "layer": program.name,
         "title": program.title,
@@ -40,7 +39,7 @@ def report_data(derivation: Any, verification: Mapping[str, Any] | None = None) 
         "inputs": [_input(item) for item in program.inputs],
         "output": {"name": program.output_name, "shape": list(program.output.shape)},
         "forward": [_equation(e) for e in forward_equations(program)],
-        "gradients": [_equation(e) for e in gradient_equations(program, gradients)],
+        "gradients": [_equation(e) for e in gradient_equations(derivation)],
         "where": where(derivation),
         "derivation": [_line(line) for line in derivation_lines(derivation)],
         "guarantees": _guarantee_lists(found),

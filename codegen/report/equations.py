@@ -7,9 +7,8 @@ derived here. Adjoints of named values are referred to by name, so that every li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import expression as ex
 from ..differentiate import depending_nodes
@@ -23,7 +22,7 @@ from ..text import to_text
 if TYPE_CHECKING:
     from ..derivation import Derivation
 
-Gradients = Iterable[tuple[str, Expr]]
+_LONG = 80
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,22 @@ def forward_equations(program: Program) -> list[Equation]:
     return [named(name, node, names) for name, node in values]
 
 
-def gradient_equations(program: Program, gradients: Gradients) -> list[Equation]:
-    """Gradients in an order in which one may use another, which it then names."""
-    names = forward_names(program)
-    left = {f"D{name}": expr for name, expr in gradients}
-    shared = {expr: name for name, expr in reversed(left.items()) if _worth_naming(expr, names)}
+def gradient_equations(derivation: Any) -> list[Equation]:
+    """The gradients, in an order in which one may use another, which it then names.
+
+    Where one is too long to read, the sums that have a name in the kernel get a line of their own.
+    """
+    program = derivation.program
+    left = {f"D{name}": expr for name, expr in getattr(derivation, "gradients", ())}
+    equations = _in_order(left, forward_names(program))
+    if any(len(e.text) > _LONG for e in equations):
+        equations = _in_order(_kernel_sums(derivation) | left, forward_names(program))
+    return equations
+
+
+def _in_order(values: dict[str, Expr], names: dict[Expr, str]) -> list[Equation]:
+    left = dict(values)
+    shared = {expr: name for name, expr in reversed(values.items()) if _worth_naming(expr, names)}
     equations = []
     while left:
         ready = [n for n, e in left.items() if not _uses(e, {left[m] for m in left if m != n})]
@@ -98,6 +108,20 @@ def gradient_equations(program: Program, gradients: Gradients) -> list[Equation]
         others = {e: n for e, n in shared.items() if n != name}
         equations.append(named(name, right, others | names))
     return equations
+
+
+def _kernel_sums(derivation: Any) -> dict[str, Expr]:
+    """Vectors and scalars that the backward routine names, as expressions of forward values."""
+    program, kernel = derivation.program, derivation.kernel
+    values = {ex.symbol(name, node.shape): node for node, name in forward_names(program).items()}
+    used = set(ex.topological(*(g for _, g in derivation.gradients)))
+    found = {}
+    for statement in kernel.backward.statements:
+        expr = ex.substitute(statement.expr, values)
+        values[ex.symbol(statement.name, statement.shape)] = expr
+        if "1" in expr.shape and expr in used and statement.name not in kernel.backward.results:
+            found[statement.name] = expr
+    return found
 
 
 def _worth_naming(expr: Expr, names: dict[Expr, str]) -> bool:

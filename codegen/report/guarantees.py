@@ -52,10 +52,12 @@ def _proved(derivation: Any, verification: Verification) -> list[Item]:
     sizes = listed(getattr(program, "sizes", ()))
     items = [_item("P0", "The shapes of all operations agree.", verification.get("P0"), ("ok",))]
     result = verification.get("P1")
+    facts = [fact.name for fact in getattr(program, "facts", ())]
+    given = f", given the fact {listed(facts)}" if facts else ""
     if gradients:
         texts = [
             f"{listed(gradients)}: the reverse sweep and differentiation entry by entry in index "
-            f"notation, two independent routes, have one normal form for all {sizes}.",
+            f"notation, two independent routes, have one normal form for all {sizes}{given}.",
             "The simplified gradients have that normal form too, and so have the statements of "
             "both kernels, one by one as they are emitted.",
         ]

@@ -15,7 +15,7 @@ _LISTS = {
 
 def to_markdown(data: Mapping[str, Any]) -> str:
     """Markdown of `report_data`; equations stand in fenced blocks with their shapes."""
-    parts = [f"# {data['layer']}", data["title"], data["details"]]
+    parts = [f"# {data['layer']}", plain(data["title"]), plain(data["details"])]
     parts += ["## Forward", _inputs(data["inputs"]), _equations(data["forward"])]
     if data["gradients"]:
         parts += ["## Gradient", _equations(data["gradients"])]

@@ -79,7 +79,6 @@ def layer_page(
 ) -> str:
     """One layer. Sections without content, such as an optimizer's gradient, are left out."""
     program = derivation.program
-    gradients = tuple(getattr(derivation, "gradients", ()))
     has_way = getattr(derivation, "sweep", None) is not None
     sweep = [_line(line) for line in sweep_lines(derivation)] if has_way else []
     simplified = [_line(line) for line in simplification_lines(derivation)] if has_way else []
@@ -89,7 +88,7 @@ def layer_page(
         verification=data["verification"],
         inputs=[_input(item) for item in program.inputs],
         forward=[_equation(e) for e in forward_equations(program)],
-        gradients=[_equation(e) for e in gradient_equations(program, gradients)],
+        gradients=[_equation(e) for e in gradient_equations(derivation)],
         where=_where(derivation),
         sweep=sweep,
         simplified=simplified,
@@ -174,7 +173,7 @@ def _where(derivation: Any) -> list[Markup]:
     divisor = derivation.program.divisor
     if divisor is not None:
         scale = row(Name("scale"), Operator("="), Over(Digits("1"), expression_box(divisor)))
-        words = Words(' for the mean, 1 with reduction="sum"')
+        words = Words('\N{NO-BREAK SPACE}for the mean, 1 with reduction="sum"')
         lines.append(_math(row(scale, words)))
     return lines
 

@@ -32,14 +32,14 @@ class ColumnsWriter:
 
     def lines(self) -> list[str]:
         body: list[str] = []
-        for place, sweep in enumerate(self._unit.sweeps):
-            body += self._sweep(place, sweep)
+        for sweep in self._unit.sweeps:
+            body += self._sweep(sweep)
         exprs = [s.expr for w in self._unit.sweeps for s in (*w.body, *w.accumulated)]
-        work = cost(exprs, self._context.values.shapes)
+        work = cost(exprs, {s.name for w in self._unit.sweeps for s in w.body})
         head = f"parallel_columns({self._rows}, {self._cols}, {work}, [=](Index first, Index last) {{"
         return [head, *indented(body), "});"]
 
-    def _sweep(self, place: int, sweep: Sweep) -> list[str]:
+    def _sweep(self, sweep: Sweep) -> list[str]:
         lines = self._declarations(sweep)
         body, hoisted = self._loop_body(sweep)
         columns = f"for (Index {self._col} = first; {self._col} < last; ++{self._col}) {{"
@@ -49,7 +49,6 @@ class ColumnsWriter:
             lines += [head, *indented([*hoisted, *loop]), "}"]
         else:
             lines += [f"row_blocks({self._rows}, [&](Index block, auto count) {{", *indented(loop), "});"]
-        del place
         return lines + self._finish(sweep)
 
     # Before a sweep
@@ -71,7 +70,7 @@ class ColumnsWriter:
     def _anchor(self, statement: Statement, operand: Expr, sweep: Sweep) -> list[str]:
         """The first row's entries: means are summed relative to them, exactly for equal rows."""
         scope = self._scope({})
-        scope.row = "0"
+        scope.row, scope.hoist = "0", None
         local = self._locals([operand], sweep, scope, "0")
         text = entry(operand, scope, "0", self._col)
         name = f"{statement.name}_anchor"
@@ -92,6 +91,9 @@ class ColumnsWriter:
 
     def _scope(self, hoisted: dict[str, str]) -> Scope:
         constants = {name: f"{text}{self._place}" for name, text in self._columns.items()}
+        for name in self._done & set(self._parked):
+            array = self._context.values.identifier(self._parked[name])
+            constants[name] = f"{array}({self._row}, {self._col})"
 
         def hoist(name: str, shape: Shape) -> str:
             name = self._parked.get(name, name) if name in self._done else name
@@ -116,16 +118,13 @@ class ColumnsWriter:
         scope = self._scope(hoisted)
         if not rowwise:
             scope.hoist = None
-            scope.row = row = f"{self._row}"
         row = self._row
         inner = self._locals([s.expr for s in sweep.accumulated], sweep, scope, row)
         inner += [self._add(s, scope, row) for s in sweep.accumulated]
         if rowwise:
-            lines = self._unpacked(sweep, inner, blocks=False)
-            return lines, list(hoisted.values())
+            return inner, list(hoisted.values())
         inner = [f"const Index {row} = block + r;", *inner]
-        loop = ["for (Index r = 0; r < count(); ++r) {", *indented(inner), "}"]
-        return self._unpacked(sweep, loop, blocks=True), []
+        return self._in_registers(sweep, ["for (Index r = 0; r < count(); ++r) {", *indented(inner), "}"]), []
 
     def _reads_rows(self, sweep: Sweep) -> bool:
         """Whether the sweep reads vectors with an entry for each row."""
@@ -133,10 +132,8 @@ class ColumnsWriter:
         shapes = [self._context.shape(n) for n in names]
         return any(s[0] != "1" and s[1] == "1" for s in shapes)
 
-    def _unpacked(self, sweep: Sweep, inner: list[str], *, blocks: bool) -> list[str]:
-        """Accumulators in registers while a block of rows is added."""
-        if not blocks:
-            return [line.replace("@", "") for line in inner]
+    def _in_registers(self, sweep: Sweep, inner: list[str]) -> list[str]:
+        """Accumulators are loaded and stored once for a block of rows."""
         before, after = [], []
         for statement in sweep.accumulated:
             name = self._accumulator(statement)
@@ -181,7 +178,7 @@ class ColumnsWriter:
         target = f"{name}_{self._col}" if blocks else f"{name}{self._place}"
         text = entry(reduction.args[0], scope, row, self._col)
         if reduction.op in _LARGEST:
-            return f"{target} = math::largest({target}, {text});"
+            return f"{target} = math::{'maximum' if reduction.op == 'columns_max' else 'larger'}({target}, {text});"
         if self._is_anchored(statement):
             return f"{target} += double({text}) - double({statement.name}_anchor{self._place});"
         return f"{target} += {text};"
@@ -223,11 +220,12 @@ class ColumnsWriter:
         lines, arrays = [], []
         for statement in (*sweep.accumulated, *sweep.after):
             text, kind = self._column_value(statement, scope)
-            local = self._context.unique(f"{statement.name}_{self._col}", keep=True)
-            lines.append(f"const {kind} {local} = {text};")
-            scope.constants[statement.name] = local
             own = self._context.values.type(statement.name)
-            value = local if own == kind else f"{own}({local})"
+            if statement.name in ex.symbols_of(*(s.expr for s in sweep.after)):
+                local = self._context.unique(f"{statement.name}_{self._col}", keep=True)
+                lines.append(f"const {kind} {local} = {text};")
+                text = scope.constants[statement.name] = local
+            value = text if own == kind else f"{own}({text})"
             if self._context.is_array(statement.name):
                 target = self._context.values.identifier(statement.name)
                 lines.append(f"{target}[{self._col}] = {value};")
@@ -238,6 +236,8 @@ class ColumnsWriter:
                 self._columns[statement.name] = tile
         head = f"for (Index {self._col} = first; {self._col} < last; ++{self._col}) {{"
         self._done |= {n for n in sweep.stored if n not in self._done}
+        if len(lines) == 1:
+            return [*arrays, f"{head.removesuffix(' {')} {lines[0]}"]
         return [*arrays, head, *indented(lines), "}"]
 
     def _is_read_later(self, name: str, sweep: Sweep) -> bool:
@@ -263,7 +263,7 @@ class ColumnsWriter:
             text = f"math::finite_or_zero({text})"
         kind = REAL if reduction.op in _LARGEST else DOUBLE
         if statement.expr.op == "at_least_one":
-            text = f"math::maximum({text}, {kind}(1))"
+            text = f"math::maximum({text}, {'1.0' if kind == DOUBLE else 'Real(1)'})"
         return text, kind
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from .. import expression as ex
@@ -105,11 +105,11 @@ def _function_types(f: ScalarFunction) -> tuple[type, ...]:
     return (sp.Function,)
 
 
-def cost(exprs: Iterable[Expr], shapes: Mapping[str, Shape]) -> int:
+def cost(exprs: Iterable[Expr], local: Collection[str] = ()) -> int:
     """Operations an entry takes, for the decision how many threads a loop is worth."""
-    nodes = ex.topological(*exprs)
-    matrices = {n.attr for n in nodes if n.op == "symbol" and width(shapes[str(n.attr)]) == 2}
-    return max(1, len(matrices) + sum(_weight(n) for n in nodes))
+    nodes = [n for n in ex.topological(*exprs) if width(n.shape) == 2]
+    matrices = {n.attr for n in nodes if n.op == "symbol"}
+    return max(1, len(matrices - set(local)) + sum(_weight(n) for n in nodes))
 
 
 def indented(lines: list[str], depth: int = 1) -> list[str]:

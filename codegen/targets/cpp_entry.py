@@ -31,6 +31,7 @@ class Values:
     types: Mapping[str, str]
     functions: ScalarFunctions
     identifiers: Mapping[str, str] = field(default_factory=dict)
+    is_nonpositive: Callable[[Expr], bool] = lambda expr: False
 
     def type(self, name: str) -> str:
         return self.types.get(name, REAL)
@@ -157,7 +158,8 @@ class _Printer:
         if expr.op == "power":
             return self._power(expr, i, j)
         if expr.op in ("exp", "log"):
-            return f"math::{expr.op}({self._argument(expr.args[0], i, j)})", ATOM
+            suffix = "_nonpositive" * (expr.op == "exp" and self.scope.values.is_nonpositive(expr.args[0]))
+            return f"math::{expr.op}{suffix}({self._argument(expr.args[0], i, j)})", ATOM
         if expr.op == "apply":
             return self._apply(expr, i, j), ATOM
         if expr.op == "target_product":
@@ -248,9 +250,13 @@ class _Printer:
         text = ""
         if value != 1 or not above:
             text = self.number(value)
+        waiting: list[Expr] = []
         for level in range(4):
             over = [f for f in above if order(f) == level]
-            under = [f for f in below if order(f) == level]
+            under = [*waiting, *(f for f in below if order(f) == level)]
+            waiting = []
+            if not text and not over and level < 2 and any(order(f) in (1, 2) for f in above):
+                waiting, under = under, []  # a column's value is divided before an entry is
             for factor in over:
                 shown = self._at_least(UNARY if text else PRODUCT, factor, i, j)
                 text = f"{text} * {shown}" if text else shown

@@ -115,7 +115,7 @@ class RowsWriter:
 
     def _work(self, cols: str) -> str:
         statements = [*self._unit.body, *self._unit.sums]
-        factor = cost([s.expr for s in statements], self._context.values.shapes)
+        factor = cost([s.expr for s in statements], {s.name for s in self._elements})
         return cols if factor == 1 else f"{factor} * {cols}"
 
     # Order of the loops
@@ -197,7 +197,7 @@ class RowsWriter:
     def _define_row(self, statement: Statement, kind: str, text: str) -> None:
         name = statement.name
         vector = self._context.is_array(name)
-        local = self._context.unique(f"{name}_{self._row}" if vector else name, keep=not vector)
+        local = self._context.unique(f"{name}_{self._row}" if vector else name, keep=True)
         self._lines.append(f"const {kind} {local} = {text};")
         if name in self._unit.stored:
             self._lines.append(f"{self._context.values.identifier(name)}[{self._row}] = {local};")
@@ -224,7 +224,7 @@ class RowsWriter:
                 return f"mean<Real>({cols}, {term})"
             return f"double(sum<Real>({cols}, {term})) / std::max<Index>({cols}, 1)"
         if reduction.op == "rows_max":
-            return f"largest<Real>({cols}, {term})"
+            return f"maximum<Real>({cols}, {term})"
         return f"math::finite_or_zero(largest<Real>({cols}, {term}))"
 
     def _term(self, operand: Expr, k: str) -> str:
@@ -232,6 +232,8 @@ class RowsWriter:
         scope = self._scope.inner(k)
         local = self._locals([operand], scope, k)
         value = entry(operand, scope, self._row, k)
+        if local and local[-1].startswith(f"const Real {value} = "):
+            value = local.pop().removeprefix(f"const Real {value} = ").removesuffix(";")
         if not local:
             return f"[=](Index {k}) {{ return {value}; }}"
         inner = "\n".join(indented([*local, f"return {value};"]))
@@ -303,7 +305,7 @@ class RowsWriter:
             if node.op != "rows_select" or select_key(node) in self._scope.constants:
                 continue
             cols = node.cols
-                k = self._context.index(cols, self._row)
+            k = self._context.index(cols, self._row)
             local = self._context.unique("first_max_" + "_".join(ex.symbols_of(node)))
             term = self._term(node.args[0], k)
             self._lines.append(f"const Index {local} = first_largest<Real>({cols}, {term});")
@@ -351,7 +353,7 @@ class RowsWriter:
                 scope.constants[statement.name] = local
         kinds = [f"const Real* {names[n]}" for n in arrays] + [f"Real* {names[n]}" for n in stored]
         views = ", ".join(names.values())
-        work = cost([s.expr for s in unit.body], context.values.shapes)
+        work = cost([s.expr for s in unit.body], {s.name for s in unit.body})
         head = "for (Index i = 0; i < count; ++i)"
         inner = [f"{head} {lines[0]}"] if len(lines) == 1 else [f"{head} {{", *indented(lines), "}"]
         return [f"parallel_entries({work}, [=](Index count, {', '.join(kinds)}) {{",

@@ -13,7 +13,7 @@ import sympy as sp
 
 from ..errors import UnsupportedPrimitive
 from ..scalar import ScalarFunction
-from ..stable import ARGUMENT_BOUND, StableScalar, erf_complement, stable_scalar
+from ..stable import ARGUMENT_BOUND, StableScalar, erf_complement, float_value, stable_scalar
 
 _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
 _FUNCTIONS = {
@@ -65,39 +65,36 @@ def source(name: str, stable: StableScalar) -> str:
     lines = [f"/// {sp.sstr(stable.function.expr)}", "template <class Real>"]
     arguments = ", ".join(f"Real {v}" for v in variables)
     lines.append(f"GRADWRIGHT_INLINE Real {name}({arguments}) {{")
-    body = _lines(_special_forms(stable.expr))
-    bounded = _bounds(first, stable)
-    if bounded != first:
-        lines.append(f"    // Beyond this argument the value does not change, but infinity times 0 is NaN.")
-        inner = ", ".join([bounded, *variables[1:]])
-        lines += [f"    return detail::{name}({inner});", "}"]
-        helper = ["namespace detail {", "", *lines[:2],
-                  f"GRADWRIGHT_INLINE Real {name}({arguments}) {{",
-                  *_returning(body, variables, stable), "}", "", "}  // namespace detail", ""]  # fmt: skip
-        return "\n".join(helper + lines)
-    return "\n".join([*lines, *_returning(body, variables, stable), "}"])
+    constants, value = _lines(_special_forms(stable.expr))
+    tested = [v for v in variables if v in _tested(stable.expr)]
+    if tested or stable.lower or stable.upper:
+        constants.append(f"const Real value = {value};")
+        value = "value"
+    if stable.lower or stable.upper:
+        lines.append("    // Far out the value no longer changes, but the formula is infinity times 0.")
+    for side, needed in ((-1, stable.lower), (1, stable.upper)):
+        if needed:
+            bound = f"{first} {'<' if side < 0 else '>'} {_number(sp.Integer(side * ARGUMENT_BOUND))}"
+            value = f"{bound} ? {_limit(stable, side)} : {value}"
+    for v in reversed(tested):
+        value = f"{v} != {v} ? {v} : {value}"
+    return "\n".join([*lines, *(f"    {c}" for c in constants), f"    return {value};", "}"])
 
 
-def _returning(body: tuple[list[str], str], variables: list[str], stable: StableScalar) -> list[str]:
-    locals_, value = body
-    lines = [f"    {line}" for line in locals_]
-    if stable.function.is_smooth:
-        return [*lines, f"    return {value};"]
-    lines.append(f"    const Real value = {value};")
-    result = "value"
-    for v in reversed(variables):
-        result = f"{v} != {v} ? {v} : {result}"
-    return [*lines, f"    return {result};"]
+def _tested(expr: sp.Expr) -> set[str]:
+    """Variables whose NaN a comparison would hide."""
+    conditions = [c for p in expr.atoms(sp.Piecewise) for _, c in p.args]
+    return {v.name for c in conditions for v in getattr(c, "free_symbols", ())}
 
 
-def _bounds(first: str, stable: StableScalar) -> str:
-    text = first
-    if stable.lower:
-        text = f"{text} < Real(-{ARGUMENT_BOUND}) ? Real(-{ARGUMENT_BOUND}) : {text}"
-    if stable.upper:
-        inner = f"({text})" if stable.lower else text
-        text = f"{first} > Real({ARGUMENT_BOUND}) ? Real({ARGUMENT_BOUND}) : {inner}"
-    return text
+def _limit(stable: StableScalar, side: int) -> str:
+    """What the function has become at the bound; parameters may still matter."""
+    f = stable.function
+    if len(f.variables) == 1:
+        value = float_value(stable.expr, f, float(side * ARGUMENT_BOUND))
+        return f"Real({int(value) if value == int(value) and (value or str(value)[0] != '-') else value!r})"
+    at_bound = stable.expr.subs(f.variables[0], side * ARGUMENT_BOUND)
+    return _at_least(_ATOM, at_bound)
 
 
 def _special_forms(expr: sp.Expr) -> sp.Expr:

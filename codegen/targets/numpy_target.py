@@ -14,7 +14,7 @@ from .. import expression as ex
 from ..derivation import Derivation
 from ..expression import Expr, Shape
 from ..lower import Routine, Statement
-from ..program import Input, Program
+from ..program import Input, Program, needs_two_samples
 from ..schedule import Pass, Product, Small, reduction_of, schedule, width
 from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import ARGUMENT_BOUND, StableScalar
@@ -471,16 +471,6 @@ def _sizes_used(routine: Routine, program: Program) -> set[str]:
         for node in ex.topological(program.divisor):
             used |= {str(node.attr)} if node.op == "size" else set()
     return used
-
-
-def needs_two_samples(program: Program) -> bool:
-    """A variance over the batch, a column mean of values centred by a column mean, is one of two."""
-    for node in ex.topological(program.output):
-        if node.op == "columns_mean":
-            inner = ex.topological(node.args[0])
-            if any(n.op == "columns_mean" for n in inner):
-                return True
-    return False
 
 
 def _face_doc(title: str, inputs: list[Input], returns: str, raises: str) -> str:

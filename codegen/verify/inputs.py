@@ -1,8 +1,8 @@
 """Seeded inputs of a program: well-scaled, within its domains, exact in float32.
 
-Input: a program, sizes and a seed. Output: a `Sample` of (rows, cols) arrays whose entries are
-multiples of 1/1024, so that float32, float64 and the fifty-digit reference see the same numbers
-and sums that facts speak of are exact.
+Input: a program, sizes and a seed. Output: a `Sample` of (rows, cols) arrays. Entries are float32
+numbers, so that float32, float64 and the fifty-digit reference see the same data; entries of
+targets are multiples of 1/1024, so that the sums that facts speak of are exact.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedPrimitive
-from ..expression import Expr, Shape
+from ..expression import Shape
 from ..program import Input, Program
 from .reference import NoRealValueError, Reference
 
@@ -92,7 +92,7 @@ def _draw(
 
 
 def _rounded(values: Array) -> Array:
-    return np.round(values * _GRAIN) / _GRAIN
+    return values.astype(np.float32).astype(np.float64)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -102,7 +102,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
 def _shares(rng: np.random.Generator, shape: tuple[int, int], axis: int) -> Array:
     """Positive entries whose sum along the axis is one, exactly."""
     values = rng.uniform(0.2, 1.0, shape)
-    values = _rounded(values / values.sum(axis=axis, keepdims=True))
+    values = np.round(values / values.sum(axis=axis, keepdims=True) * _GRAIN) / _GRAIN
     last = (slice(None), slice(-1, None)) if axis else (slice(-1, None), slice(None))
     values[last] += 1 - values.sum(axis=axis, keepdims=True)
     return values
@@ -117,6 +117,3 @@ def _check_facts(program: Program, sizes: Mapping[str, int], values: Mapping[str
                 "it in verify.inputs"
             )
 
-
-def is_symbol(expr: Expr) -> bool:
-    return expr.op == "symbol"

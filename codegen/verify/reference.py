@@ -47,6 +47,12 @@ class Reference:
         with mpmath.workdps(DIGITS):
             return Evaluation(self._sizes, {**self._values, **changed})(expr)
 
+    def rounded(self, expr: Expr, unit: float, seed: int) -> Array:
+        """The same with a random relative error of up to `unit` in every operation."""
+        with mpmath.workdps(DIGITS):
+            rng = np.random.default_rng(seed)
+            return Evaluation(self._sizes, self._values, unit, rng)(expr)
+
     def output(self) -> Array:
         return self.value(self._program.output)
 
@@ -66,18 +72,32 @@ def exact(array: Array) -> Array:
 
 
 class Evaluation:
-    """Evaluates expressions node by node; every node once."""
+    """Evaluates expressions node by node; every node once, each with a random error if asked."""
 
-    def __init__(self, sizes: Mapping[str, int], values: Values) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        values: Values,
+        unit: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         self._sizes = {**sizes, "1": 1}
         self._values = values
+        self._unit, self._rng = unit, rng
         self._known: dict[Expr, Array] = {}
 
     def __call__(self, expr: Expr) -> Array:
         for node in ex.topological(expr):
             if node not in self._known:
-                self._known[node] = self._value(node, [self._known[a] for a in node.args])
+                value = self._value(node, [self._known[a] for a in node.args])
+                self._known[node] = self._disturbed(value)
         return self._known[expr]
+
+    def _disturbed(self, value: Array) -> Array:
+        if self._rng is None:
+            return value
+        errors = exact(self._unit * self._rng.uniform(-1, 1, value.shape))
+        return np.asarray(value + value * errors, dtype=object)
 
     def _value(self, node: Expr, args: list[Array]) -> Array:
         shape = tuple(self._sizes[d] for d in node.shape)

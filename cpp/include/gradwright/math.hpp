@@ -284,7 +284,11 @@ inline double normal_cdf(double x) {
     return 0.5 * (std::erfc(y) - 1.1283791670955126 * std::exp(-y * y) * lost);
 }
 
-inline double normal_pdf(double x) { return 0.3989422804014327 * std::exp(-0.5 * x * x); }
+inline double normal_pdf(double x) {
+    const double square = x * x;
+    const double lost = square < 1e4 ? std::fma(x, x, -square) : 0.0;
+    return 0.3989422804014327 * (std::exp(-0.5 * square) * (1.0 - 0.5 * lost));
+}
 
 // ---- both ----------------------------------------------------------------------------------------
 

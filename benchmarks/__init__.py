@@ -1,0 +1,1 @@
+"""Peers side by side in one run: medians, ratios, and the machine's own limits."""

@@ -1,0 +1,63 @@
+"""`make bench`: every figure in one run, on a quiet machine, peers interleaved with ours."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+
+from rich.console import Console
+from rich.table import Table
+
+from . import arrays, kernels
+from .timing import bandwidth
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "all"), default="all")
+    part = parser.parse_args().part
+    console = Console(width=120)
+    console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    if part in ("kernels", "all"):
+        _kernels(console)
+    if part in ("numpy", "all"):
+        _arrays(console)
+
+
+def _kernels(console: Console) -> None:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        console.print("PyTorch is not installed and left out; `make bench` installs it")
+        return
+    for threads in (1, 2):
+        rate = bandwidth(threads)
+        table = Table(title=f"C++ kernels, float32, {threads} thread(s); a copy moves "
+                            f"{rate / 1e9:.1f} GB/s; peer: PyTorch {torch.__version__}")  # fmt: skip
+        for column in ("layer", "N x K", "us", "torch us", "over torch", "x least time"):
+            table.add_column(column, justify="right")
+        for row in kernels.measure(threads):
+            ours, theirs = row.seconds["gradwright"], row.seconds["torch"]
+            table.add_row(
+                row.layer, "{} x {}".format(*row.size), f"{ours * 1e6:.1f}",
+                f"{theirs * 1e6:.1f}", f"{row.over_torch:.2f}", f"{row.over_least:.2f}",
+            )  # fmt: skip
+        console.print(table)
+
+
+def _arrays(console: Console) -> None:
+    table = Table(title="Generated NumPy modules, float32; peer: careful hand-written NumPy")
+    for column in ("layer", "N x K", "us", "by hand us", "over by hand", "temporaries / output"):
+        table.add_column(column, justify="right")
+    for row in arrays.measure():
+        ours, theirs = row.seconds["generated"], row.seconds["by hand"]
+        table.add_row(
+            row.layer, "{} x {}".format(*row.size), f"{ours * 1e6:.1f}", f"{theirs * 1e6:.1f}",
+            f"{row.over_hand_written:.2f}", f"{row.temporaries:.2f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""P2: theorems checked exactly, by running the update rule on random residues.
+
+Input: a rule and a theorem. Output: None, or a counterexample. Closed forms are compared with the
+rule run from a zero state for every t = 0, 1, ..., STEPS, identities of one step at random states.
+Neither SymPy's algebra nor induction takes part. Bounds, which are inequalities, are left to P1.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sympy as sp
+
+from .evaluate import run_step
+from .residues import PRIME, RESIDUES, NoRootError, Residue, evaluate_form
+from .rule import UpdateRule
+from .theorem import (
+    Claim, ClosedForm, Forms, Limit, OneStep, SameStep, StepBound, Theorem, step_number, symbol,
+    start,
+)  # fmt: skip
+
+STEPS = 4
+POINTS = 2
+_DRAWS = 200
+_DEGREE = 64
+
+
+def error_probability() -> float:
+    """An upper bound for a false identity passing all points; degrees are below 64 STEPS^2."""
+    return float((_DEGREE * STEPS**2 / PRIME) ** POINTS)
+
+
+def refuted(rule: UpdateRule, made: Theorem, claim: Claim | None = None, seed: int = 0) -> str | None:
+    """A counterexample to a theorem at random values, or None."""
+    stated = claim or made.claim(rule)
+    if isinstance(stated, StepBound):
+        return None
+    rng = random.Random(f"{seed}:{rule.name}:{made.name}")
+    return _Check(rule, made, rng).run(stated)
+
+
+class _Check:
+    def __init__(self, rule: UpdateRule, made: Theorem, rng: random.Random) -> None:
+        self._rule = rule
+        self._theorem = made
+        self._rng = rng
+        self._zero = RESIDUES.number(0)  # type: ignore[arg-type]
+
+    def run(self, claim: Claim) -> str | None:
+        for _ in range(POINTS):
+            found = self._at_a_point(lambda: self._refute(claim))
+            if found is not None:
+                return found
+        return None
+
+    def _at_a_point(self, check: Callable[[], str | None]) -> str | None:
+        for _ in range(_DRAWS):
+            try:
+                return check()
+            except NoRootError:
+                continue
+        return f"no values were found at which {self._rule.name} has a value"
+
+    def _refute(self, claim: Claim) -> str | None:
+        match claim:
+            case ClosedForm():
+                return self._closed_form(claim, claim.forms, self._hyperparameters())
+            case Limit():
+                return self._limit(claim)
+            case OneStep():
+                return self._one_step(claim)
+            case SameStep():
+                return self._same_step(claim)
+        raise AssertionError(claim)
+
+    def _hyperparameters(self) -> dict[str, Residue]:
+        values = {i.name: RESIDUES.draw(self._rng) for i in self._rule.hyperparameters}
+        for name, given in self._theorem.given:
+            values[name] = evaluate_form(given, {}, {})
+        return values
+
+    def _compare(
+        self, place: str, found: dict[str, Residue], wanted: Iterator[tuple[str, Residue]]
+    ) -> str | None:
+        for name, value in wanted:
+            if found[name] != value:
+                return f"{place}: {name} = {found[name].value}, not {value.value} (mod {PRIME})"
+        return None
+
+    def _limit(self, claim: Limit) -> str | None:
+        """The rule itself at the point; rational functions of it are continuous there."""
+        values = self._hyperparameters()
+        values[claim.variable.name] = evaluate_form(claim.point, {}, {})
+        base = claim.theorem.claim(self._rule)
+        assert isinstance(base, ClosedForm)
+        return self._closed_form(base, claim.forms, values)
+
+    def _closed_form(
+        self, claim: ClosedForm, forms: Forms, values: dict[str, Residue]
+    ) -> str | None:
+        rule = self._rule
+        first = RESIDUES.draw(self._rng)
+        known: dict[str, Any] = {**values, start(rule).name: first}
+        self._draw_free(claim, known)
+        state = {name: self._zero for name in rule.updated} | {rule.parameter: first}
+        gradients = [RESIDUES.draw(self._rng) for _ in range(STEPS + 1)]
+        constant = self._theorem_of(claim).gradient(rule, sp.S.One) == symbol(rule, rule.gradient)
+        known[rule.gradient] = gradients[0] if constant else gradients
+        count = step_number(rule).name
+        wrong = self._compare("t = 0", state, self._values(forms, state, known, {count: 0}))
+        for t in range(1, STEPS + 1):
+            if wrong is not None:
+                return wrong
+            gradient = gradients[0] if constant else gradients[t]
+            if claim.loss is not None:
+                slope = sp.diff(claim.loss, symbol(rule, rule.parameter))
+                gradient = evaluate_form(slope, known | state, {})
+            found = self._step(values, state, gradient, t)
+            state = {name: found[name] for name in rule.updated}
+            wrong = self._compare(f"t = {t}", found, self._values(forms, found, known, {count: t}))
+        return wrong
+
+    def _theorem_of(self, claim: ClosedForm) -> Theorem:
+        stated = self._theorem.claim(self._rule)
+        return stated.theorem if isinstance(stated, Limit) else self._theorem
+
+    def _draw_free(self, claim: ClosedForm, known: dict[str, Any]) -> None:
+        """Symbols of the theorem's own, such as the curvature of a loss."""
+        used = [form for _, form in claim.forms] + ([] if claim.loss is None else [claim.loss])
+        free = set().union(*(form.free_symbols for form in used))
+        for name in sorted(s.name for s in free if isinstance(s, sp.Symbol)):
+            if name not in known:
+                known[name] = RESIDUES.draw(self._rng)
+
+    def _values(
+        self, forms: Forms, found: dict[str, Residue], known: dict[str, Any], steps: dict[str, int]
+    ) -> Iterator[tuple[str, Residue]]:
+        return ((n, evaluate_form(f, known, steps)) for n, f in forms if n in found)
+
+    def _step(
+        self, values: dict[str, Residue], state: dict[str, Residue], gradient: Residue, t: int
+    ) -> dict[str, Residue]:
+        given: dict[str, Any] = {**values, **state, self._rule.gradient: gradient}
+        if self._rule.step is not None:
+            given[self._rule.step] = t
+        return run_step(self._rule, given, RESIDUES)
+
+    def _one_step(self, claim: OneStep) -> str | None:
+        values, state, gradient, t = self._any_step()
+        found = self._step(values, state, gradient, t)
+        known = {**values, **state, self._rule.gradient: gradient}
+        count = step_number(self._rule).name
+        return self._compare("one step", found, self._values(claim.forms, found, known, {count: t}))
+
+    def _any_step(self) -> tuple[dict[str, Residue], dict[str, Residue], Residue, int]:
+        state = {name: RESIDUES.draw(self._rng) for name in self._rule.updated}
+        gradient, t = RESIDUES.draw(self._rng), self._rng.randrange(1, STEPS + 1)
+        return self._hyperparameters(), state, gradient, t
+
+    def _same_step(self, claim: SameStep) -> str | None:
+        other = claim.other.rule()
+        values, state, gradient, t = self._any_step()
+        seen = {n: symbol(self._rule, n) for n in other.updated if n in state} | dict(claim.variables)
+
+        def view(arrays: dict[str, Residue]) -> dict[str, Residue]:
+            return {n: evaluate_form(f, {**values, **arrays}, {}) for n, f in seen.items()}
+
+        after = self._step(values, state, gradient, t)
+        given: dict[str, Any] = {**values, **view(state), other.gradient: gradient}
+        if other.step is not None:
+            given[other.step] = t
+        wanted = run_step(other, given, RESIDUES)
+        found = view({name: after[name] for name in self._rule.updated})
+        return self._compare(
+            f"a step of {other.name}", found, ((n, wanted[n]) for n in other.updated)
+        )

@@ -1,0 +1,75 @@
+"""What a theorem says, as lines of text and as formulas.
+
+Input: a rule, a theorem and its claim. Output: equations `name_t = formula` with the words around
+them. Closed forms carry the number of steps as an index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from .rule import UpdateRule
+from .theorem import Claim, ClosedForm, Limit, OneStep, SameStep, StepBound, Theorem, step_number
+
+
+@dataclass(frozen=True)
+class Equation:
+    """left = right, or left <= right; `index` is what the left side carries."""
+
+    name: str
+    index: str
+    relation: str
+    right: sp.Expr
+
+
+def equations(rule: UpdateRule, claim: Claim) -> tuple[Equation, ...]:
+    """The formulas of a claim."""
+    t = step_number(rule).name
+    match claim:
+        case ClosedForm():
+            return tuple(Equation(n, t, "=", f) for n, f in claim.forms)
+        case Limit():
+            return tuple(Equation(n, t, "->", f) for n, f in claim.forms)
+        case OneStep():
+            return tuple(Equation(n, "after", "=", f) for n, f in claim.forms)
+        case SameStep():
+            return tuple(Equation(n, "seen", "=", f) for n, f in claim.variables)
+        case StepBound():
+            return tuple(Equation(n, "change", "<=", f) for n, f in claim.forms)
+
+
+def scope(rule: UpdateRule, made: Theorem, claim: Claim) -> str:
+    """For what a claim holds."""
+    t = step_number(rule).name
+    given = "".join(f"with {name} = {value}, " for name, value in made.given)
+    match claim:
+        case ClosedForm():
+            words = f"for every {t} >= 0 from a zero state"
+            if claim.loss is not None:
+                words += f", on the loss {sp.sstr(claim.loss)}"
+        case Limit():
+            words = f"for every {t} >= 0, as {claim.variable} falls to {claim.point}"
+        case OneStep():
+            words = "for one step from any state"
+        case SameStep():
+            words = f"one step from any state is one step of {claim.other.name}"
+            if claim.variables:
+                words += " seen through"
+        case StepBound():
+            words = f"for every {t} >= 0"
+    return given + words
+
+
+def statement(rule: UpdateRule, made: Theorem, claim: Claim) -> list[str]:
+    """The scope and the equations as text, one line each."""
+    return [scope(rule, made, claim), *(_line(e) for e in equations(rule, claim))]
+
+
+def _line(equation: Equation) -> str:
+    left = {
+        "after": f"{equation.name}'", "seen": equation.name,
+        "change": f"|change of {equation.name}|",
+    }.get(equation.index, f"{equation.name}_{equation.index}")  # fmt: skip
+    return f"{left} {equation.relation} {sp.sstr(equation.right)}"
