@@ -69,8 +69,8 @@ class Residues:
         raise UnsupportedPrimitive(f"{name} has no exact values; the finite check knows abs, sign")
 
     def draw(self, rng: random.Random) -> Residue:
-        """A number that is not zero; a square, so that positive numbers have roots."""
-        return Residue(rng.randrange(1, PRIME)) ** 2
+        """A number that is not zero, positive or negative with equal odds."""
+        return Residue(rng.randrange(1, PRIME))
 
 
 RESIDUES = Residues()

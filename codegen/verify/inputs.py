@@ -50,6 +50,8 @@ def draw_sample(
         upstream = _normal(rng, shape_of(program.output.shape, sizes))
         if program.output.is_scalar:
             upstream = np.full((1, 1), 1.375)
+        if 0 in sizes.values():
+            return Sample(sizes, values, upstream)
         try:
             Reference(program, sizes, values).output()
         except NoRealValueError:
@@ -101,6 +103,8 @@ def _normal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
 
 def _shares(rng: np.random.Generator, shape: tuple[int, int], axis: int) -> Array:
     """Positive entries whose sum along the axis is one, exactly."""
+    if 0 in shape:
+        return np.zeros(shape)
     values = rng.uniform(0.2, 1.0, shape)
     values = np.round(values / values.sum(axis=axis, keepdims=True) * _GRAIN) / _GRAIN
     last = (slice(None), slice(-1, None)) if axis else (slice(-1, None), slice(None))

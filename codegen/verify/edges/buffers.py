@@ -210,7 +210,7 @@ def _overlap_with(
 ) -> None:
     for place, result in enumerate(wanted):
         value = plain[name]
-        if np.ndim(result) == 0:
+        if np.ndim(result) == 0 or result.dtype != value.dtype:
             continue
         for shift in (0, 3, value.size - 1):
             store = np.zeros(2 * max(value.size, np.size(result)) + 8, value.dtype)
