@@ -67,7 +67,8 @@ class Kernel:
     def precise(self) -> frozenset[str]:
         """Vectors kept in float64: means and log-normalisers, from which data is subtracted."""
         statements = (*self.forward.statements, *self.backward.statements)
-        return frozenset(s.name for s in statements if _is_precise(s.expr))
+        given = {self.program.output_name, *self.backward.results}
+        return frozenset(s.name for s in statements if _is_precise(s.expr)) - given
 
     @property
     def extra_results(self) -> tuple[str, ...]:

@@ -27,11 +27,11 @@ from .formula import (
     Root,
     Times,
     Upright,
-    latex,
-    mathml,
     row,
     separated,
 )  # fmt: skip
+from .formula_latex import latex
+from .formula_mathml import mathml
 from .scalar import ScalarFunction
 from .scalar_formula import definition, function_name
 from .text import negated
@@ -69,7 +69,7 @@ def expression_box(expr: Expr, names: Names | None = None) -> Box:
 
 def adjoint_box(expr: Expr, names: Names | None = None) -> Box:
     """D[...]: the adjoint of a node without a name."""
-    return row(Name("D"), Fenced(expression_box(expr, names), square=True))
+    return row(Name("D"), Fenced(expression_box(expr, names), brackets="[]"))
 
 
 def shape_box(shape: Shape) -> Box:

@@ -21,6 +21,7 @@ from .formula import (
     Over,
     Raised,
     Root,
+    Summed,
     Times,
     Upright,
     Words,
@@ -76,6 +77,15 @@ def _box(expr: sp.Basic) -> tuple[Box, int]:
         return _power(expr)
     if isinstance(expr, sp.Piecewise):
         return _branches(expr), _PRODUCT
+    if isinstance(expr, sp.Sum):
+        index, lower, upper = expr.limits[0]
+        bounds = (scalar_box(index), scalar_box(lower), scalar_box(upper))
+        return Summed(*bounds, _at_least(_PRODUCT, expr.function)), _SUM
+    if isinstance(expr, sp.Indexed):
+        indices = separated([scalar_box(i) for i in expr.indices], Operator(","))
+        return Lowered(Name(str(expr.base)), indices), _ATOM
+    if isinstance(expr, sp.Abs):
+        return Fenced(scalar_box(expr.args[0]), "||"), _ATOM
     if isinstance(expr, sp.Function):
         name = type(expr).__name__
         arguments = tuple(scalar_box(a) for a in expr.args)

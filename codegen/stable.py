@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import mpmath
 import sympy as sp
 
-from .errors import StabilityError
 from .scalar import ScalarFunction, equal
 
-# Far beyond the range in which a bounded function of float64 still changes.
-ARGUMENT_BOUND = 10_000
+# Far beyond the range in which exponentials, and then rational functions, still change in float64.
+ARGUMENT_BOUNDS = (10_000, 10**30)
 
 
 class sigmoid(sp.Function):
@@ -81,8 +80,12 @@ def stable_scalar(f: ScalarFunction) -> StableScalar:
     form = _rewrite(f.expr)
     if not equal(form, f.expr):
         form = f.expr
-    lower, upper = (_needs_bound(f, form, side) for side in (-1, 1))
-    return StableScalar(f, form, lower, upper)
+    sides = [side for side in (-1, 1) if not _is_finite_far_out(f, form, side)]
+    for bound in ARGUMENT_BOUNDS:
+        settled = [side for side in sides if _is_settled(f, form, side * bound)]
+        if settled:
+            return StableScalar(f, form, -1 in settled, 1 in settled, bound)
+    return StableScalar(f, form, False, False)
 
 
 def _rewrite(expr: sp.Expr) -> sp.Expr:
@@ -119,6 +122,7 @@ def _rewrite_log(expr: sp.log) -> sp.Expr:
 
 def _rewrite_product(expr: sp.Expr) -> sp.Expr:
     """exp(u)^a (1 + exp(u))^-b with 0 <= a <= b is sigmoid(u)^a sigmoid(-u)^(b - a)."""
+    expr = _with_tanh(expr)
     powers = [factor.as_base_exp() for factor in sp.Mul.make_args(expr)]
     rest: list[sp.Expr] = []
     exponent = sp.S.Zero
@@ -141,6 +145,14 @@ def _rewrite_product(expr: sp.Expr) -> sp.Expr:
         return expr
     factors = [sigmoid(unit) ** above, sigmoid(-unit) ** (below - above), *rest]
     return sp.Mul(*factors)
+
+
+def _with_tanh(expr: sp.Expr) -> sp.Expr:
+    """sinh(u) / cosh(u) is tanh(u)."""
+    for factor in sp.Mul.make_args(expr):
+        if isinstance(factor, sp.sinh) and expr.has(1 / sp.cosh(factor.args[0])):
+            return expr / factor * sp.cosh(factor.args[0]) * sp.tanh(factor.args[0])
+    return expr
 
 
 def _exponent_of_logistic(base: sp.Expr) -> sp.Expr | None:
@@ -170,21 +182,15 @@ def _rewrite_sum(expr: sp.Add) -> sp.Expr:
     return expr
 
 
-def _needs_bound(f: ScalarFunction, form: sp.Expr, side: int) -> bool:
-    """Whether the form is not a number far out although the function has a value there."""
+def _is_finite_far_out(f: ScalarFunction, form: sp.Expr, side: int) -> bool:
     samples = [side * value for value in (float("inf"), 1e200, 1e30)]
-    values = [float_value(form, f, x) for x in samples]
-    if all(v == v for v in values):
-        return False
-    near, far = (_exact(f, side * ARGUMENT_BOUND * k) for k in (1, 3))
-    if abs(near - far) > mpmath.mpf(10) ** -30:
-        return False
-    if float_value(form, f, side * float(ARGUMENT_BOUND)) != float(near):
-        raise StabilityError(
-            f"{f.name}: no finite form found near {'+' if side > 0 else '-'}infinity; "
-            "write the function with sigmoid, softplus, tanh or erf"
-        )
-    return True
+    return all(value == value for value in (float_value(form, f, x) for x in samples))
+
+
+def _is_settled(f: ScalarFunction, form: sp.Expr, x: int) -> bool:
+    """Whether the function no longer changes beyond x, and the form has its value there."""
+    near, far = _exact(f, x), _exact(f, 3 * x)
+    return bool(abs(near - far) <= mpmath.mpf(10) ** -29) and float_value(form, f, float(x)) == float(near)
 
 
 def _exact(f: ScalarFunction, x: float) -> mpmath.mpf:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from .optimizer.rule import UpdateRule
 from .program import Program
 
 
@@ -26,7 +27,7 @@ def environment() -> jinja2.Environment:
     )
 
 
-def relative_source(program: Program) -> str:
+def relative_source(program: Program | UpdateRule) -> str:
     """The script's name for generated files: folder and file, never a path of this machine."""
     path = Path(program.source)
     return f"{path.parent.name}/{path.name}" if path.parent.name == "derivations" else path.name

@@ -37,8 +37,8 @@ def momentum(theta: Parameter, g: Gradient, d: State,
 def all_gradients(t, theta_0, g: Sequence, learning_rate, mu):
     """The velocity is a sum of all gradients, each weighted by a power of mu for its age."""
     d = -learning_rate * total(t, lambda i: mu ** (t - i) * g[i])
-    weight = lambda i: (1 - mu ** (t - i + 1)) / (1 - mu)
-    return closed_form(d=d, theta=theta_0 - learning_rate * total(t, lambda i: weight(i) * g[i]))
+    way = total(t, lambda i: (1 - mu ** (t - i + 1)) / (1 - mu) * g[i])
+    return closed_form(d=d, theta=theta_0 - learning_rate * way)
 
 
 @theorem(momentum)
@@ -67,8 +67,8 @@ def nesterov(theta: Parameter, g: Gradient, d: State,
 def all_gradients(t, theta_0, g: Sequence, learning_rate, mu):
     """The weights of all gradients are those of momentum, one step ahead."""
     d = -learning_rate * total(t, lambda i: mu ** (t - i) * g[i])
-    weight = lambda i: (1 - mu ** (t - i + 2)) / (1 - mu)
-    return closed_form(d=d, theta=theta_0 - learning_rate * total(t, lambda i: weight(i) * g[i]))
+    way = total(t, lambda i: (1 - mu ** (t - i + 2)) / (1 - mu) * g[i])
+    return closed_form(d=d, theta=theta_0 - learning_rate * way)
 
 
 @theorem(nesterov)
@@ -108,12 +108,17 @@ def adam(theta: Parameter, g: Gradient, m: State, v: State, t: Step,
 @theorem(adam)
 def all_gradients(t, theta_0, g: Sequence, learning_rate, beta1, beta2, epsilon):
     """The moments are weighted means of all gradients and of their squares."""
-    m = lambda t: (1 - beta1) * total(t, lambda i: beta1 ** (t - i) * g[i])
-    v = lambda t: (1 - beta2) * total(t, lambda i: beta2 ** (t - i) * g[i] ** 2)
-    m_hat = lambda t: m(t) / (1 - beta1**t)
-    v_hat = lambda t: v(t) / (1 - beta2**t)
-    way = total(t, lambda i: m_hat(i) / (sqrt(v_hat(i)) + epsilon))
-    return closed_form(m=m(t), v=v(t), theta=theta_0 - learning_rate * way)
+
+    def m(t):
+        return (1 - beta1) * total(t, lambda i: beta1 ** (t - i) * g[i])
+
+    def v(t):
+        return (1 - beta2) * total(t, lambda i: beta2 ** (t - i) * g[i] ** 2)
+
+    def pace(t):
+        return m(t) / (1 - beta1**t) / (sqrt(v(t) / (1 - beta2**t)) + epsilon)
+
+    return closed_form(m=m(t), v=v(t), theta=theta_0 - learning_rate * total(t, pace))
 
 
 @theorem(adam)
@@ -126,18 +131,18 @@ def constant_gradient(t, theta_0, g, learning_rate, beta1, beta2, epsilon):
 
 
 @theorem(adam)
-def bounded_steps(learning_rate):
+def bounded_steps(constant_gradient, learning_rate):
     """Under a constant gradient no step is longer than learning_rate."""
     return step_bound(constant_gradient, theta=learning_rate)
 
 
 @theorem(adam)
-def sign_descent(t, theta_0, g, learning_rate, epsilon):
+def sign_descent(constant_gradient, t, theta_0, g, learning_rate, epsilon):
     """As epsilon vanishes, a constant gradient moves the parameter against its sign."""
     return limit(constant_gradient, epsilon, 0, theta=theta_0 - t * learning_rate * sign(g))
 
 
 @theorem(adam, beta1=0, beta2=0)
 def without_memory(theta, g, learning_rate, epsilon):
-    """Without memory every step is learning_rate against the sign of the gradient, but for epsilon."""
+    """Without memory every step is learning_rate against the gradient's sign, but for epsilon."""
     return one_step(m=g, v=g**2, theta=theta - learning_rate * g / (abs(g) + epsilon))

@@ -11,41 +11,30 @@ import hashlib
 import time
 from dataclasses import dataclass
 
-import sympy as sp
-
 from ..errors import NotationError, ProofFailure
 from ..program import display_path
 from ..text import to_text
 from .exact import refuted
 from .proof import unproved
 from .rule import Optimizer, UpdateRule
-from .theorem import Claim, Theorem
 from .statement import statement
-
-
-@dataclass(frozen=True)
-class ProvedTheorem:
-    """A theorem, what it claims, and the claim in formulas."""
-
-    theorem: Theorem
-    claim: Claim
-
-    @property
-    def name(self) -> str:
-        return self.theorem.name
-
-    @property
-    def text(self) -> str:
-        return self.theorem.text
+from .theorem import Theorem
 
 
 @dataclass(frozen=True)
 class OptimizerDerivation:
-    """An optimizer with its proved theorems. `proof_seconds` is the time the proofs took."""
+    """An optimizer with its proved theorems. `proof_seconds` is the time the proofs took.
+
+    `script` is the optimizer as its script defines it; it stays in the process that read it.
+    """
 
     rule: UpdateRule
-    theorems: tuple[ProvedTheorem, ...]
+    theorems: tuple[Theorem, ...]
     proof_seconds: float
+    script: Optimizer | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"script": None}
 
     @property
     def name(self) -> str:
@@ -66,11 +55,8 @@ class OptimizerDerivation:
         """SHA-256 of the equations and of what is proved about them."""
         lines = [f"{name} = {formula}" for name, formula in self.equations]
         for made in self.theorems:
-            lines += [made.name, *statement(self.rule, made.theorem, made.claim)]
+            lines += [made.name, *statement(self.rule, made)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    def claims(self) -> dict[Theorem, Claim]:
-        return {made.theorem: made.claim for made in self.theorems}
 
     def __repr__(self) -> str:
         lines = [f"{name} = {formula}" for name, formula in self.equations]
@@ -81,27 +67,28 @@ class OptimizerDerivation:
 def derive_optimizer(made: Optimizer) -> OptimizerDerivation:
     """Read an optimizer's script and prove its theorems."""
     rule = made.rule()
-    if not made.theorems:
+    if not made.statements:
         raise NotationError(
             f"{display_path(made.source)}: {made.name}: no theorem says what this rule does; state "
             "one, for example its closed form under a constant gradient, with @theorem"
         )
     start = time.perf_counter()
-    proved = tuple(_proved(rule, stated) for stated in made.theorems)
-    return OptimizerDerivation(rule, proved, time.perf_counter() - start)
+    theorems = tuple(stated.read(rule) for stated in made.statements)
+    for theorem in theorems:
+        _require_proof(rule, theorem)
+    return OptimizerDerivation(rule, theorems, time.perf_counter() - start, made)
 
 
-def _proved(rule: UpdateRule, stated: Theorem) -> ProvedTheorem:
-    claim = stated.claim(rule)
-    gap = unproved(rule, stated, claim)
+def _require_proof(rule: UpdateRule, theorem: Theorem) -> None:
+    gap = unproved(rule, theorem)
     if gap is None:
-        return ProvedTheorem(stated, claim)
-    found = refuted(rule, stated, claim)
+        return
+    found = refuted(rule, theorem)
     reason = f"counterexample at random values: {found}" if found else (
         "The exact check finds no difference: the algebra of theorems lacks an identity for these "
         "functions. State the theorem in another form, or report it."
     )  # fmt: skip
     raise ProofFailure(
-        f"{display_path(rule.source)}: {rule.name}: the theorem {stated.name} is not proved: "
+        f"{display_path(rule.source)}: {rule.name}: the theorem {theorem.name} is not proved: "
         f"{gap}\n       {reason}"
     )

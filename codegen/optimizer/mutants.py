@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -26,9 +26,10 @@ from .exact import refuted
 from .proof import unproved
 from .residues import PRIME, RESIDUES, NoRootError, Residue, Residues
 from .rule import UpdateRule
-from .theorem import Claim, ClosedForm, OneStep, SameStep, Theorem
+from .theorem import ClosedForm, OneStep, SameStep, Theorem
 
 LARGEST_COUNT = 40
+Check = Callable[[UpdateRule, Theorem], str | None]
 
 
 @dataclass(frozen=True)
@@ -53,30 +54,31 @@ class Verdict:
         return not (self.killed_by_proof and self.killed_exactly)
 
 
-def judge(rule: UpdateRule, claims: Mapping[Theorem, Claim]) -> list[Verdict]:
+def judge(rule: UpdateRule, theorems: Iterable[Theorem]) -> list[Verdict]:
     """Every mutant with who rejects it; each check stops at the first theorem that fails."""
-    ordered = sorted(claims.items(), key=lambda item: _effort(item[1]))
+    ordered = sorted(theorems, key=_effort)
     return [
         Verdict(
             mutant,
-            any(_fails(unproved, mutant.rule, made, claim) for made, claim in ordered),
-            any(_fails(refuted, mutant.rule, made, claim) for made, claim in ordered),
+            any(_fails(unproved, mutant.rule, made) for made in ordered),
+            any(_fails(refuted, mutant.rule, made) for made in ordered),
         )
         for mutant in mutants(rule)
     ]
 
 
-def _effort(claim: Claim) -> int:
+def _effort(made: Theorem) -> int:
     """Cheap proofs first: those of one step, then those of many, then what rests on them."""
+    claim = made.claim
     if isinstance(claim, ClosedForm):
         return 1 + any(form.has(sp.Sum) for _, form in claim.forms)
     return 0 if isinstance(claim, OneStep | SameStep) else 3
 
 
-def _fails(check: Any, rule: UpdateRule, made: Theorem, claim: Claim) -> bool:
+def _fails(check: Check, rule: UpdateRule, made: Theorem) -> bool:
     """A rule so broken that a check cannot read it is rejected as well."""
     try:
-        return check(rule, made, claim) is not None
+        return check(rule, made) is not None
     except (UnsupportedPrimitive, ZeroDivisionError):
         return True
 

@@ -16,18 +16,15 @@ from .algebra import is_zero
 from .evaluate import Symbolic, run_step
 from .rule import UpdateRule
 from .theorem import (
-    Claim, ClosedForm, Limit, OneStep, SameStep, StepBound, Theorem, start, step_number, symbol,
+    ClosedForm, Limit, OneStep, SameStep, StepBound, Theorem, start, step_number, symbol,
 )  # fmt: skip
 
 _NUMBERS = Symbolic()
 
 
-def unproved(rule: UpdateRule, made: Theorem, claim: Claim | None = None) -> str | None:
-    """What stands between the rule and the theorem, or None where it is proved.
-
-    `claim` is the theorem's, if it is known already.
-    """
-    return _Prover(rule, made).run(claim or made.claim(rule))
+def unproved(rule: UpdateRule, made: Theorem) -> str | None:
+    """What stands between the rule and the theorem, or None where it is proved."""
+    return _Prover(rule, made).run()
 
 
 class _Prover:
@@ -37,7 +34,8 @@ class _Prover:
         self._given = {symbol(rule, name): value for name, value in made.given}
         self._t = step_number(rule)
 
-    def run(self, claim: Claim) -> str | None:
+    def run(self) -> str | None:
+        claim = self._theorem.claim
         match claim:
             case ClosedForm():
                 return self._induction(claim)
@@ -46,9 +44,9 @@ class _Prover:
             case SameStep():
                 return self._same_step(claim)
             case Limit():
-                return unproved(self._rule, claim.theorem) or self._limit(claim)
+                return unproved(self._rule, claim.base) or self._limit(claim)
             case StepBound():
-                return unproved(self._rule, claim.theorem) or self._step_bound(claim)
+                return unproved(self._rule, claim.base) or self._step_bound(claim)
 
     def _hyperparameters(self) -> dict[str, sp.Expr]:
         named = {i.name: symbol(self._rule, i.name) for i in self._rule.hyperparameters}
@@ -102,7 +100,7 @@ class _Prover:
 
     def _same_step(self, claim: SameStep) -> str | None:
         """other(seen(state), g) = seen(rule(state, g))."""
-        rule, other = self._rule, claim.other.rule()
+        rule, other = self._rule, claim.other
         before = self._any_state()
         seen = {name: symbol(rule, name) for name in other.updated if name in rule.updated}
         seen |= dict(claim.variables)
@@ -123,15 +121,13 @@ class _Prover:
         return self._compare(f"as a step of {other.name}", found, {n: wanted[n] for n in seen})
 
     def _closed_forms(self, base: Theorem) -> dict[str, sp.Expr]:
-        claim = base.claim(self._rule)
-        if not isinstance(claim, ClosedForm):
-            return {}
+        assert isinstance(base.claim, ClosedForm)
         given = {symbol(self._rule, name): value for name, value in base.given} | self._given
-        return {name: form.xreplace(given) for name, form in claim.forms}
+        return {name: form.xreplace(given) for name, form in base.claim.forms}
 
     def _limit(self, claim: Limit) -> str | None:
         """From above, for a positive, a negative and a zero gradient."""
-        forms = self._closed_forms(claim.theorem)
+        forms = self._closed_forms(claim.base)
         gradient = symbol(self._rule, self._rule.gradient)
         cases = (sp.Symbol("g", positive=True), sp.Symbol("g", negative=True), sp.S.Zero)
         for name, wanted in claim.forms:
@@ -143,7 +139,7 @@ class _Prover:
         return None
 
     def _step_bound(self, claim: StepBound) -> str | None:
-        forms = self._closed_forms(claim.theorem)
+        forms = self._closed_forms(claim.base)
         for name, bound in claim.forms:
             change = forms[name].xreplace({self._t: self._t + 1}) - forms[name]
             slack = sp.factor(sp.together(bound - sp.Abs(sp.factor(sp.together(change)))))

@@ -25,7 +25,7 @@ from ..expression import Expr, lift
 from ..program import Input, check_name, located, traced_names
 
 if TYPE_CHECKING:
-    from .theorem import Theorem
+    from .theorem import Statement
 
 _ARRAY: ex.Shape = ("rows", "columns")
 _SCALAR: ex.Shape = ("1", "1")
@@ -117,7 +117,7 @@ class Optimizer:
     function: Callable[..., object]
     conventions: tuple[str, ...] = ()
     title: str | None = None
-    theorems: list[Theorem] = field(default_factory=list, compare=False, repr=False)
+    statements: list[Statement] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def name(self) -> str:

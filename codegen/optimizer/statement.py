@@ -40,8 +40,9 @@ def equations(rule: UpdateRule, claim: Claim) -> tuple[Equation, ...]:
             return tuple(Equation(n, "change", "<=", f) for n, f in claim.forms)
 
 
-def scope(rule: UpdateRule, made: Theorem, claim: Claim) -> str:
-    """For what a claim holds."""
+def scope(rule: UpdateRule, made: Theorem) -> str:
+    """For what a theorem holds."""
+    claim = made.claim
     t = step_number(rule).name
     given = "".join(f"with {name} = {value}, " for name, value in made.given)
     match claim:
@@ -62,9 +63,9 @@ def scope(rule: UpdateRule, made: Theorem, claim: Claim) -> str:
     return given + words
 
 
-def statement(rule: UpdateRule, made: Theorem, claim: Claim) -> list[str]:
+def statement(rule: UpdateRule, made: Theorem) -> list[str]:
     """The scope and the equations as text, one line each."""
-    return [scope(rule, made, claim), *(_line(e) for e in equations(rule, claim))]
+    return [scope(rule, made), *(_line(e) for e in equations(rule, made.claim))]
 
 
 def _line(equation: Equation) -> str:

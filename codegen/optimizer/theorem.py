@@ -11,9 +11,10 @@
         return same_step(gradient_descent)
 
 Input: such a function. Output: a claim over SymPy symbols. Arguments are taken by name: those of
-the update rule, `t` for the number of steps done, `theta_0` for a parameter's first value; any
-other is annotated with its domain, such as `a: Real`. A gradient is constant unless it is
-annotated `g: Sequence`; then g[i] is the gradient of step i. Nothing is proved here.
+the update rule, `t` for the number of steps done, `theta_0` for a parameter's first value; another
+theorem of the optimizer by its name; any other is annotated with its domain, such as `a: Real`. A
+gradient is constant unless it is annotated `g: Sequence`; then g[i] is the gradient of step i.
+Nothing is proved here.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class OneStep:
 class SameStep:
     """Seen through a change of variables, a step is a step of another optimizer."""
 
-    other: Optimizer
+    other: UpdateRule
     variables: Forms
 
 
@@ -74,7 +75,7 @@ class SameStep:
 class Limit:
     """What a closed form tends to as a hyperparameter falls to a point."""
 
-    theorem: Theorem
+    base: Theorem
     variable: sp.Symbol
     point: sp.Expr
     forms: Forms
@@ -84,7 +85,7 @@ class Limit:
 class StepBound:
     """By how much one step changes an array at most, where a closed form holds."""
 
-    theorem: Theorem
+    base: Theorem
     forms: Forms
 
 
@@ -103,17 +104,25 @@ def one_step(**forms: object) -> OneStep:
 
 def same_step(other: Optimizer, **variables: object) -> SameStep:
     """State that a step is a step of another optimizer, whose arrays are given by `variables`."""
-    return SameStep(other, _forms(variables))
+    return SameStep(other.rule(), _forms(variables))
 
 
-def limit(theorem: Theorem, variable: sp.Symbol, point: object, **forms: object) -> Limit:
-    """State what a proved closed form tends to as the variable falls to the point."""
-    return Limit(theorem, variable, _expression("the point", point), _forms(forms))
+def limit(base: Theorem, variable: sp.Symbol, point: object, **forms: object) -> Limit:
+    """State what the closed form of another theorem tends to as the variable falls to a point."""
+    return Limit(_closed("limit", base), variable, _expression("the point", point), _forms(forms))
 
 
-def step_bound(theorem: Theorem, **forms: object) -> StepBound:
+def step_bound(base: Theorem, **forms: object) -> StepBound:
     """State how far one step moves an array at most, under the closed form of another theorem."""
-    return StepBound(theorem, _forms(forms))
+    return StepBound(_closed("step_bound", base), _forms(forms))
+
+
+def _closed(what: str, base: object) -> Theorem:
+    if not isinstance(base, Theorem) or not isinstance(base.claim, ClosedForm):
+        raise NotationError(
+            f"{what} rests on a closed form: name its theorem as an argument and pass it on"
+        )
+    return base
 
 
 def total(count: object, term: Callable[[sp.Expr], object]) -> sp.Expr:
@@ -126,7 +135,27 @@ def total(count: object, term: Callable[[sp.Expr], object]) -> sp.Expr:
 
 @dataclass(frozen=True)
 class Theorem:
-    """A named claim about an optimizer, for given values of hyperparameters."""
+    """A named claim about an update rule, for given values of hyperparameters.
+
+    Where `is_sequence`, the gradient differs from step to step, else it is constant.
+    """
+
+    name: str
+    text: str
+    claim: Claim
+    given: Forms = ()
+    is_sequence: bool = False
+
+    def gradient(self, rule: UpdateRule, step: sp.Expr) -> sp.Expr:
+        """The gradient of a step: g[step], or g where it is constant."""
+        if self.is_sequence:
+            return sp.IndexedBase(rule.gradient, real=True)[step]
+        return symbol(rule, rule.gradient)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A theorem as a script states it: a function of symbols that returns a claim."""
 
     optimizer: Optimizer
     function: Callable[..., object]
@@ -136,41 +165,31 @@ class Theorem:
     def name(self) -> str:
         return self.function.__name__
 
-    @property
-    def text(self) -> str:
-        """The claim in words: the first paragraph of the docstring."""
-        words = inspect.getdoc(self.function) or self.name.replace("_", " ")
-        return " ".join(words.partition("\n\n")[0].split())
-
-    def claim(self, rule: UpdateRule) -> Claim:
+    def read(self, rule: UpdateRule) -> Theorem:
         """Call the script's function on symbols."""
         with located(self.optimizer.source):
-            arguments = [
-                _argument(rule, p) for p in inspect.signature(self.function).parameters.values()
-            ]
-            made = self.function(*arguments)
+            parameters = inspect.signature(self.function).parameters
+            made = self.function(*(_argument(self, rule, p) for p in parameters.values()))
             if not isinstance(made, Claim):
                 raise NotationError(
                     f"{self.name} returns {type(made).__name__}; return closed_form(...), "
                     "one_step(...), same_step(...), limit(...) or step_bound(...)"
                 )
             _check_names(self, rule, made)
-            return made
-
-    def gradient(self, rule: UpdateRule, step: sp.Expr) -> sp.Expr:
-        """The gradient of a step: g[step], or g where it is constant."""
-        parameter = inspect.signature(self.function).parameters.get(rule.gradient)
-        if parameter is not None and parameter.annotation is Sequence:
-            return sp.IndexedBase(rule.gradient, real=True)[step]
-        return symbol(rule, rule.gradient)
+            gradient = parameters.get(rule.gradient)
+            words = inspect.getdoc(self.function) or self.name.replace("_", " ")
+            return Theorem(
+                self.name, " ".join(words.partition("\n\n")[0].split()), made, self.given,
+                gradient is not None and gradient.annotation is Sequence,
+            )  # fmt: skip
 
 
-def theorem(of: Optimizer, **given: object) -> Callable[[Callable[..., object]], Theorem]:
+def theorem(of: Optimizer, **given: object) -> Callable[[Callable[..., object]], Statement]:
     """State a theorem about an optimizer, for all hyperparameters but those given."""
 
-    def state(function: Callable[..., object]) -> Theorem:
-        made = Theorem(of, function, _forms(given))
-        of.theorems.append(made)
+    def state(function: Callable[..., object]) -> Statement:
+        made = Statement(of, function, _forms(given))
+        of.statements.append(made)
         return made
 
     return state
@@ -192,8 +211,11 @@ def start(rule: UpdateRule) -> sp.Symbol:
     return sp.Symbol(f"{rule.parameter}_0", real=True)
 
 
-def _argument(rule: UpdateRule, parameter: inspect.Parameter) -> object:
+def _argument(stated: Statement, rule: UpdateRule, parameter: inspect.Parameter) -> object:
     name, kind = parameter.name, parameter.annotation
+    for other in stated.optimizer.statements:
+        if other.name == name and other is not stated:
+            return other.read(rule)
     if name == step_number(rule).name:
         return step_number(rule)
     if name == rule.gradient and kind is Sequence:
@@ -209,7 +231,7 @@ def _argument(rule: UpdateRule, parameter: inspect.Parameter) -> object:
     )
 
 
-def _check_names(made: Theorem, rule: UpdateRule, claim: Claim) -> None:
+def _check_names(made: Statement, rule: UpdateRule, claim: Claim) -> None:
     known = {*rule.updated, *(name for name, _ in rule.definitions)}
     forms = claim.variables if isinstance(claim, SameStep) else claim.forms
     domains = {i.name for i in rule.hyperparameters}

@@ -1,4 +1,4 @@
-"""Reports: a derivation as HTML pages, Markdown and JSON.
+"""Reports: layers and optimizers as HTML pages, Markdown and JSON.
 
 Input: derivations, the results of their verification, the emitted sources. Output: text; nothing
 is written here. Guaranteed: the same bytes for any hash seed and on any machine; a claim appears
@@ -13,6 +13,7 @@ from typing import Any
 
 from .data import report_data
 from .markdown import to_markdown
+from .subject import Subject
 
 Item = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
@@ -24,15 +25,17 @@ def render_reports(items: Sequence[Item]) -> dict[str, str]:
     """
     from .pages import index_page, layer_page, primitives_page, style_sheet
 
-    found = [report_data(derivation, verification) for derivation, verification, _ in items]
+    subjects = [Subject(derivation) for derivation, _, _ in items]
+    results = [verification for _, verification, _ in items]
+    found = [report_data(s, r) for s, r in zip(subjects, results, strict=True)]
     texts = {
         "index.html": index_page(found),
         "primitives.html": primitives_page(),
         "style.css": style_sheet(),
     }
-    for data, (derivation, _, sources) in zip(found, items, strict=True):
+    for subject, data, (_, _, sources) in zip(subjects, found, items, strict=True):
         name = data["layer"]
-        texts[f"{name}.html"] = layer_page(derivation, data, sources)
+        texts[f"{name}.html"] = layer_page(subject, data, sources)
         texts[f"{name}.json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
         texts[f"{name}.md"] = to_markdown(data)
     return texts

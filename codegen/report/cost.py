@@ -167,7 +167,7 @@ def _count_scalar(f: ScalarFunction, shape: Shape, total: Operations) -> None:
         expr = stable_scalar(f).expr
     except GradwrightError:
         expr = f.expr
-    for part in {p: None for p in sp.postorder_traversal(expr)}:
+    for part in dict.fromkeys(sp.postorder_traversal(expr)):
         if isinstance(part, sp.Add):
             total.add("additions", shape, len(part.args) - 1)
         elif isinstance(part, sp.Mul):

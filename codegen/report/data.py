@@ -1,4 +1,4 @@
-"""A layer's report as plain data: what programs read, and what Markdown and pages are made of.
+"""A report as plain data: what programs read, and what Markdown is made of.
 
 Input: a derivation, the results of its verification. Output: a dictionary of strings, numbers and
 lists, the same on every machine: no times, no paths, measured errors only as bounds.
@@ -9,64 +9,63 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..expression import Expr, Shape
-from ..mathml import scalar_functions
-from ..scalar import ScalarFunction
+from ..expression import Shape
+from ..program import Input
 from ..text import scalar_text, to_text
 from .cost import EXAMPLE_SIZES, entries_of, routine_cost, saved_values
-from .equations import (
-    Equation, Line, derivation_lines, forward_equations, gradient_equations,
-)  # fmt: skip
+from .equations import Equation, Line
 from .guarantees import Guarantees, Item, guarantees
 from .provenance import script_hash, script_path
+from .subject import Subject
+from .updates import Statement
 
-_ROLES = {
-    "variable": "has a gradient", "constant": "constant", "target": "target",
-    "hyperparameter": "hyperparameter",
-}  # fmt: skip
+_ROLES = {"target": "target, no gradient", "constant": "constant, no gradient",
+          "variable": "has a gradient", "step": "number of the step"}  # fmt: skip
+_VERIFIED = ("P0", "P1", "P2", "P3", "P5", "mutants")
 
 
 def report_data(derivation: Any, verification: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Everything a report says, for programs. Optimizers have empty gradients and no derivation."""
-    program = derivation.program
-    found = guarantees(derivation, verification or {})
+    """Everything a report says of a layer or an optimizer, for programs.
+
+    `gradients` are in declared order; `gradient_equations` are for readers, in an order in which
+    one may use another. An optimizer has neither, but `theorems`.
+    """
+    subject = derivation if isinstance(derivation, Subject) else Subject(derivation)
+    results = verification or {}
+    definition, program = subject.definition, subject.program
+    output = program and {"name": program.output_name, "shape": list(program.output.shape)}
     return {
-        "layer": program.name,
-        "title": program.title,
-        "variables": [variable.name for variable in program.variables],
-        "details": program.details,
-        "conventions": list(program.conventions),
-        "inputs": [_input(item) for item in program.inputs],
-        "output": {"name": program.output_name, "shape": list(program.output.shape)},
-        "forward": [_equation(e) for e in forward_equations(program)],
-        "gradients": [_equation(e) for e in gradient_equations(derivation)],
-        "where": where(derivation),
-        "derivation": [_line(line) for line in derivation_lines(derivation)],
-        "guarantees": _guarantee_lists(found),
-        "verification": _verification(verification or {}),
-        "cost": _cost(derivation),
-        "script": {"path": script_path(program), "sha256": script_hash(program)},
-        "proof": getattr(derivation, "proof_id", None),
+        "layer": subject.name,
+        "kind": "optimizer" if subject.is_optimizer else "layer",
+        "title": definition.title,
+        "details": definition.details,
+        "conventions": list(subject.conventions),
+        "inputs": [_input(item) for item in subject.inputs],
+        "output": output,
+        "equations": [_equation(e) for e in subject.equations],
+        "gradients": _gradients(subject),
+        "gradient_equations": [_equation(e) for e in subject.gradient_equations],
+        "where": where(subject),
+        "derivation": [_line(line) for line in [*subject.sweep, *subject.simplification]],
+        "theorems": [_theorem(s) for s in subject.statements],
+        "guarantees": _guarantee_lists(guarantees(subject, results)),
+        "verification": {key: results[key] for key in _VERIFIED if key in results},
+        "cost": _cost(subject),
+        "script": {"path": script_path(definition), "sha256": script_hash(definition)},
+        "proof": subject.derivation.proof_id,
     }
 
 
-def functions_of(derivation: Any) -> list[ScalarFunction]:
-    """The scalar functions of a layer, those of its gradients included."""
-    shown: list[Expr] = [derivation.program.output]
-    shown += [expr for _, expr in getattr(derivation, "gradients", ())]
-    return scalar_functions(shown)
-
-
-def where(derivation: Any) -> list[str]:
+def where(subject: Subject) -> list[str]:
     """What the equations' functions and the factor of a reduction stand for."""
     lines = []
-    for f in functions_of(derivation):
+    for f in subject.functions:
         arguments = ", ".join(v.name for v in f.variables)
         name = f.name.replace("_prime", "'")
         lines.append(f"{name}({arguments}) = {scalar_text(f.expr)}")
-    divisor = derivation.program.divisor
-    if divisor is not None:
-        lines.append(f'scale = 1 / ({to_text(divisor)}), or 1 with reduction="sum"')
+    if subject.program and subject.program.divisor is not None:
+        divisor = to_text(subject.program.divisor)
+        lines.append(f'scale = 1 / ({divisor}), or 1 with reduction="sum"')
     return lines
 
 
@@ -75,11 +74,23 @@ def number_text(value: float) -> str:
     return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def _input(item: Any) -> dict[str, Any]:
+def role_text(item: Input) -> str:
+    default = "" if item.default is None else f", default {number_text(item.default)}"
+    return _ROLES.get(item.role, item.role) + default
+
+
+def _input(item: Input) -> dict[str, Any]:
     return {
-        "name": item.name, "shape": list(item.shape), "role": _ROLES.get(item.role, item.role),
-        "domain": item.domain, "default": item.default,
+        "name": item.name, "shape": list(item.shape), "role": item.role, "domain": item.domain,
+        "default": item.default, "text": role_text(item),
     }  # fmt: skip
+
+
+def _gradients(subject: Subject) -> list[dict[str, Any]]:
+    by_name = {e.left_text: e for e in subject.gradient_equations}
+    return [
+        {"variable": name, **_equation(by_name[f"D{name}"])} for name, _ in subject.gradients
+    ]
 
 
 def _equation(equation: Equation) -> dict[str, Any]:
@@ -94,6 +105,13 @@ def _line(line: Line) -> dict[str, Any]:
     return {"rule": line.rule, "remark": line.remark, "equations": equations}
 
 
+def _theorem(stated: Statement) -> dict[str, Any]:
+    return {
+        "name": stated.name, "words": stated.words, "scope": stated.scope,
+        "text": list(stated.texts), "latex": stated.latex,
+    }  # fmt: skip
+
+
 def _guarantee_lists(found: Guarantees) -> dict[str, list[dict[str, str]]]:
     def plain(items: Iterable[Item]) -> list[dict[str, str]]:
         return [{"level": i.level, "state": i.state, "text": i.text} for i in items]
@@ -104,17 +122,11 @@ def _guarantee_lists(found: Guarantees) -> dict[str, list[dict[str, str]]]:
     }  # fmt: skip
 
 
-def _verification(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Results that are the same on every machine: measured errors stay out."""
-    kept = {key: results[key] for key in ("P0", "P1", "P2", "P3", "P5", "mutants") if key in results}
-    return {key: kept[key] for key in sorted(kept)}
-
-
-def _cost(derivation: Any) -> dict[str, Any] | None:
-    kernel = getattr(derivation, "kernel", None)
+def _cost(subject: Subject) -> dict[str, Any] | None:
+    kernel = subject.kernel
     if kernel is None:
         return None
-    example = {d: EXAMPLE_SIZES.get(d, 64) for d in derivation.program.sizes}
+    example = {d: EXAMPLE_SIZES.get(d, 64) for d in subject.sizes}
     routines = {}
     for routine in (kernel.forward, kernel.backward):
         cost = routine_cost(routine)

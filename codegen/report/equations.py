@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .. import expression as ex
 from ..differentiate import depending_nodes
 from ..expression import Expr, Shape
-from ..formula import Box, Name, Operator, latex, row
+from ..formula import Box, Name, Operator, row
+from ..formula_latex import latex
 from ..mathml import adjoint_box, expression_box, math_element
 from ..primitives import primitive
 from ..program import Program
@@ -27,12 +28,16 @@ _LONG = 80
 
 @dataclass(frozen=True)
 class Equation:
-    """`left` = `right`; nodes in `names` are written by name. `left_text` is for plain text."""
+    """`left` = `right`; nodes in `names` are written by name. `left_text` is for plain text.
+
+    The sign of an update is ← instead.
+    """
 
     left: Box
     left_text: str
     right: Expr
     names: dict[Expr, str] = field(compare=False)
+    sign: str = "="
 
     @property
     def shape(self) -> Shape:
@@ -40,11 +45,11 @@ class Equation:
 
     @property
     def text(self) -> str:
-        return f"{self.left_text} = {to_text(self.right, self.names)}"
+        return f"{self.left_text} {self.sign} {to_text(self.right, self.names)}"
 
     @property
     def box(self) -> Box:
-        return row(self.left, Operator("="), expression_box(self.right, self.names))
+        return row(self.left, Operator(self.sign), expression_box(self.right, self.names))
 
     @property
     def mathml(self) -> str:
@@ -164,7 +169,7 @@ def sweep_lines(derivation: Derivation) -> list[Line]:
 
 
 def _node_text(node: Expr, names: dict[Expr, str]) -> str:
-    """Plain text leaves repetition to broadcasting, but the adjoint of a repeated row is another."""
+    """Text leaves repetition to broadcasting, but the adjoint of a repeated row is another."""
     text = to_text(node, names)
     return f"{node.op}({text})" if node.op.endswith("_repeat") else text
 

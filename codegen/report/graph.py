@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from .. import expression as ex
 from ..expression import Expr
@@ -158,7 +159,7 @@ def _operation(node: Expr) -> str:
     if node.op == "hadamard" and constants:
         return f"× {to_text(constants[0])}"
     if node.op == "power":
-        return _POWERS.get(node.attr, f"power {node.attr}")  # type: ignore[call-overload, no-any-return]
+        return _POWERS.get(node.attr, f"power {node.attr}")  # type: ignore[call-overload]
     if node.op == "apply" and isinstance(node.attr, ScalarFunction):
         return node.attr.name
     return _SIGNS.get(node.op, node.op)
@@ -189,7 +190,7 @@ def _with_bends(
             vertices.append(_Vertex(None, layer))
         route.append(target)
         routes[source, target] = route
-        for upper, lower in zip(route, route[1:], strict=False):
+        for upper, lower in pairwise(route):
             vertices[upper].below.append(lower)
             vertices[lower].above.append(upper)
     return vertices, routes
@@ -271,7 +272,7 @@ def _path(vertices: list[_Vertex], route: list[int]) -> str:
         if place < len(route) - 1:
             points.append((vertex.x, float(top + _BOX)))
     path = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         middle = (y0 + y1) / 2
         straight = abs(x0 - x1) < 0.5
         path.append(

@@ -1,6 +1,6 @@
 """What is guaranteed, in three lists that are never mixed: proved, checked, assumed.
 
-Input: a derivation and the results of its verification. Guaranteed: an item is listed as proved or
+Input: a subject and the results of its verification. Guaranteed: an item is listed as proved or
 checked only where the verification says so; a missing result is listed as not run, a failed one
 as failed. Measured errors appear as bounds, so that they are the same on every machine.
 """
@@ -8,12 +8,16 @@ as failed. Measured errors appear as bounds, so that they are the same on every 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Verification = Mapping[str, Any]
-_DOMAINS = {"positive": "> 0", "nonnegative": ">= 0", "unit": "in [0, 1)"}
+from .subject import Subject
+
+Results = Mapping[str, Any]
+_DOMAINS = {"positive": "> 0", "nonnegative": "≥ 0", "unit": "in [0, 1)"}
+_RELATIVE = (2e-14, 1e-12, 1e-10, 1e-8, 1e-6)
+_ULP = (16, 64, 256, 1024, 65536)
 
 
 @dataclass(frozen=True)
@@ -32,67 +36,121 @@ class Guarantees:
     assumed: tuple[Item, ...]
 
 
-def guarantees(derivation: Any, verification: Verification) -> Guarantees:
-    return Guarantees(
-        tuple(_proved(derivation, verification)),
-        tuple(_checked(verification)),
-        tuple(_assumed(derivation)),
-    )
+def guarantees(subject: Subject, results: Results) -> Guarantees:
+    proved = [_shapes(subject, results), *_proved(subject, results.get("P1"))]
+    checked = [
+        _exact(subject, results.get("P2")),
+        _oracle(subject, results.get("P3")),
+        *_floats(results.get("P4")),
+        _edges(results.get("P5")),
+        _mutants(results.get("mutants")),
+    ]
+    return Guarantees(tuple(proved), tuple(checked), tuple(_assumed(subject)))
 
 
-def _item(level: str, text: str, result: object, good: tuple[str, ...]) -> Item:
-    if result is None:
-        return Item(level, text, "not run")
-    return Item(level, text, "held" if result in good else "failed")
+def _item(level: str, text: str, result: object, good: object) -> Item:
+    state = "not run" if result is None else "held" if result == good else "failed"
+    return Item(level, text, state)
 
 
-def _proved(derivation: Any, verification: Verification) -> list[Item]:
-    program = derivation.program
-    gradients = [f"D{name}" for name, _ in getattr(derivation, "gradients", ())]
-    sizes = listed(getattr(program, "sizes", ()))
-    items = [_item("P0", "The shapes of all operations agree.", verification.get("P0"), ("ok",))]
-    result = verification.get("P1")
-    facts = [fact.name for fact in getattr(program, "facts", ())]
-    given = f", given the fact {listed(facts)}" if facts else ""
-    if gradients:
-        texts = [
-            f"{listed(gradients)}: the reverse sweep and differentiation entry by entry in index "
-            f"notation, two independent routes, have one normal form for all {sizes}{given}.",
+def _shapes(subject: Subject, results: Results) -> Item:
+    text = "The shapes of all operations agree."
+    if subject.is_optimizer:
+        text = "The rule is element-wise: one formula holds for arrays of every shape."
+    return _item("P0", text, results.get("P0"), "ok")
+
+
+def _proved(subject: Subject, result: object) -> list[Item]:
+    texts = [f"{s.name}: {s.words.rstrip('.')}, {s.scope}." for s in subject.statements]
+    if subject.gradients:
+        gradients = listed(f"D{name}" for name, _ in subject.gradients)
+        facts = listed(fact.name for fact in subject.facts)
+        given = f", given the fact {facts}" if facts else ""
+        texts.append(
+            f"{gradients}: the reverse sweep and differentiation entry by entry in index "
+            "notation, two independent routes, have one normal form for all "
+            f"{listed(subject.sizes)}{given}."
+        )
+        texts.append(
             "The simplified gradients have that normal form too, and so have the statements of "
-            "both kernels, one by one as they are emitted.",
-        ]
-        items += [_item("P1", text, result, ("proved",)) for text in texts]
-    stable = getattr(derivation, "stable", None)
-    theorems = stable.theorems if stable else getattr(derivation, "theorems", ())
-    items += [_item("P1", f"{sentence(str(t))}.", result, ("proved",)) for t in theorems]
+            "both kernels, one by one as they are emitted."
+        )
+    texts += [f"{sentence(theorem)}." for theorem in subject.stability]
+    return [_item("P1", text, result, "proved") for text in texts]
+
+
+def _exact(subject: Subject, result: Results | None) -> Item:
+    text = "Exact at random points of a finite field, with a generic upstream gradient"
+    if subject.is_optimizer:
+        text = "The theorems agree with the rule itself, run step by step on random residues"
+    if result:
+        text += f", at {shapes(result)}" if result.get("sizes") else ""
+        if result.get("error_probability"):
+            bound = power_of_ten(float(result["error_probability"]))
+            text += f"; a wrong equation passes with probability below {bound}"
+    return _item("P2", f"{text}.", result and result.get("status"), "exact")
+
+
+def _oracle(subject: Subject, result: Results | None) -> Item:
+    text = "Equal to SymPy's derivative of explicit matrices, entry by entry"
+    if subject.is_optimizer:
+        text = "Equal to what SymPy finds for explicit steps of the script"
+    if result and result.get("sizes"):
+        text += f", at {shapes(result)}"
+    return _item("P3", f"{text}.", result and result.get("status"), "equal")
+
+
+def _floats(result: Results | None) -> list[Item]:
+    if not result:
+        return [Item("P4", "Floating point, against fifty digits.", "not run")]
+    items = []
+    for backend, errors in result.items():
+        parts = []
+        if "float64" in errors:
+            parts.append(f"float64 within {_bound(errors['float64'], _RELATIVE)}")
+        if "float32_ulp" in errors:
+            parts.append(f"float32 within {_bound(errors['float32_ulp'], _ULP)} ULP")
+        name = backend_title(backend)
+        text = f"{name} against fifty digits: {listed(parts)} of the largest entry."
+        finite = all(math.isfinite(float(e)) for e in errors.values() if isinstance(e, int | float))
+        items.append(Item("P4", text, "held" if finite else "failed"))
     return items
 
 
-def _checked(verification: Verification) -> list[Item]:
-    exact, oracle = verification.get("P2"), verification.get("P3")
-    points = "Exact at random points of a finite field, with a generic upstream gradient"
-    if exact:
-        points += f", at {shapes(exact)}"
-        if exact.get("error_probability"):
-            points += f"; a wrong equation passes with probability below {power_of_ten(float(exact['error_probability']))}"
-    entries = "Equal to SymPy's derivative of explicit matrices, entry by entry"
-    if oracle:
-        entries += f", at {shapes(oracle)}"
-    items = [
-        _item("P2", f"{points}.", exact and exact.get("status"), ("exact",)),
-        _item("P3", f"{entries}.", oracle and oracle.get("status"), ("equal",)),
-    ]
-    items += _floats(verification.get("P4"))
-    edges, mutants = verification.get("P5"), verification.get("mutants")
+def _edges(result: Results | None) -> Item:
     text = "Edge cases of the inputs"
-    if edges:
-        text = f"{edges['passed']} of {edges['total']} edge cases keep their promise"
-    items.append(_item("P5", f"{text}.", edges and edges["passed"] == edges["total"], (True,)))
-    return [*items, _mutants(mutants)]
+    if result:
+        text = f"{result['passed']} of {result['total']} promises at the edges are kept"
+    return _item("P5", f"{text}.", result and result["passed"] == result["total"], True)
 
 
-def shapes(result: Mapping[str, Any]) -> str:
-    return listed(str(size).replace("x", "×") for size in result.get("sizes", ()))
+def _mutants(result: Results | None) -> Item:
+    if not result:
+        return Item("P6", "Errors planted on purpose.", "not run")
+    total = result["total"]
+    text = f"{result['killed']} of {total} errors planted on purpose were found"
+    names = {"killed_by_proof": "by the proof", "killed_exactly": "by the exact check"}
+    ways = [f"{result[key]} {way}" for key, way in names.items() if key in result]
+    text += f", {listed(ways)}" if ways else ""
+    killed = all(result.get(key, total) == total for key in ("killed", *names))
+    return Item("P6", f"{text}.", "held" if killed else "failed")
+
+
+def _assumed(subject: Subject) -> list[Item]:
+    where = "inputs lie where the layer is defined; "
+    real = f"Arithmetic is that of the real numbers; {'' if subject.is_optimizer else where}"
+    texts = [f"{real}rounding is checked, not proved."]
+    bounded = [item for item in subject.inputs if item.domain in _DOMAINS]
+    texts += [f"{item.name} {_DOMAINS[item.domain]}." for item in bounded]
+    texts += [f"Fact {fact.name}: {fact.text}." for fact in subject.facts]
+    texts += [f"Convention: {text}." for text in subject.conventions]
+    return [Item("", text) for text in texts]
+
+
+def _bound(error: object, steps: Iterable[float]) -> str:
+    """A bound for a measured error, coarse enough to be the same on every machine."""
+    value = float(str(error))
+    return next((f"{step:g}" for step in steps if value <= step), "nothing")
 
 
 def power_of_ten(value: float) -> str:
@@ -100,69 +158,18 @@ def power_of_ten(value: float) -> str:
     return f"1e{math.ceil(math.log10(value) - 1e-9)}"
 
 
-def _floats(result: Mapping[str, Any] | None) -> list[Item]:
-    if not result:
-        return [Item("P4", "Floating point, against many digits.", "not run")]
-    items = []
-    for backend, errors in result.items():
-        parts = []
-        if "float64" in errors:
-            parts.append(f"float64 within {relative_bound(float(errors['float64']))}")
-        if "float32_ulp" in errors:
-            parts.append(f"float32 within {ulp_bound(float(errors['float32_ulp']))} ULP")
-        text = f"{backend_title(backend)} against many digits: {', '.join(parts)}."
-        finite = all(math.isfinite(float(e)) for e in errors.values() if isinstance(e, int | float))
-        items.append(Item("P4", text, "held" if finite else "failed"))
-    return items
+def shapes(result: Results) -> str:
+    return listed(str(size).replace("x", "×") for size in result.get("sizes", ()))
 
 
 def backend_title(backend: str) -> str:
     return {"numpy": "NumPy", "cpp": "C++"}.get(backend, backend)
 
 
-def relative_bound(error: float) -> str:
-    """A bound for a relative error, coarse enough to be the same on every machine."""
-    steps = (exponent for exponent in range(-14, 1, 2) if error <= 10.0**exponent)
-    return f"1e{next(steps, 'inf')}"
-
-
-def ulp_bound(error: float) -> str:
-    steps = (bound for bound in (4, 16, 64, 256, 1024, 65536) if error <= bound)
-    return str(next(steps, "infinitely many"))
-
-
-def _mutants(result: Mapping[str, Any] | None) -> Item:
-    if not result:
-        return Item("P6", "Wrong gradients planted on purpose.", "not run")
-    total = result["total"]
-    parts = [f"{result['killed']} of {total} wrong gradients planted on purpose were rejected"]
-    names = {"killed_by_proof": "by the proof", "killed_exactly": "by the exact check"}
-    ways = [f"{result[key]} {way}" for key, way in names.items() if key in result]
-    if ways:
-        parts.append(" and ".join(ways))
-    killed = all(result.get(key, total) == total for key in ("killed", *names))
-    return Item("P6", f"{', '.join(parts)}.", "held" if killed else "failed")
-
-
-def _assumed(derivation: Any) -> list[Item]:
-    program = derivation.program
-    items = [Item("", "Arithmetic is that of the real numbers, inputs lie where the layer is "
-                      "defined; rounding is checked, not proved.")]  # fmt: skip
-    for item in getattr(program, "inputs", ()):
-        if item.domain in _DOMAINS:
-            items.append(Item("", f"{item.name} {_DOMAINS[item.domain]}."))
-    items += [Item("", f"Fact {fact.name}: {fact.text}.") for fact in getattr(program, "facts", ())]
-    facts = {f"assumes that {fact.text}" for fact in getattr(program, "facts", ())}
-    items += [
-        Item("", f"Convention: {text}.") for text in program.conventions if text not in facts
-    ]
-    return items
-
-
-def listed(names: Any) -> str:
+def listed(names: Iterable[object]) -> str:
     """A, B and C."""
-    names = [str(name) for name in names]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    texts = [str(name) for name in names]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def sentence(text: str) -> str:

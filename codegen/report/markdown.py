@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .data import number_text
+from .data import report_data
 
 _WIDTH = 72
 _LISTS = {
@@ -13,18 +13,24 @@ _LISTS = {
 }  # fmt: skip
 
 
-def to_markdown(data: Mapping[str, Any]) -> str:
-    """Markdown of `report_data`; equations stand in fenced blocks with their shapes."""
+def to_markdown(subject: Any) -> str:
+    """Markdown of a derivation or of its `report_data`, equations with their shapes."""
+    data = subject if isinstance(subject, Mapping) else report_data(subject)
     parts = [f"# {data['layer']}", plain(data["title"]), plain(data["details"])]
-    parts += ["## Forward", _inputs(data["inputs"]), _equations(data["forward"])]
-    if data["gradients"]:
-        parts += ["## Gradient", _equations(data["gradients"])]
+    title = "## Update" if data["kind"] == "optimizer" else "## Forward"
+    parts += [title, _inputs(data["inputs"]), _equations(data["equations"])]
+    if data["gradient_equations"]:
+        parts += ["## Gradient", _equations(data["gradient_equations"])]
     if data["where"]:
         parts += ["where", _block(data["where"])]
     if data["derivation"]:
         parts += ["## Derivation", _derivation(data["derivation"])]
+    if data["theorems"]:
+        parts += ["## Theorems", *(_theorem(theorem) for theorem in data["theorems"])]
     parts += ["## What is guaranteed"]
     for key, title in _LISTS.items():
+        if data["kind"] == "optimizer":
+            title = title.replace("all sizes", "every step")
         items = [_item(item) for item in data["guarantees"][key]]
         parts += [f"### {title}", "\n".join(items) or "Nothing."]
     if data["conventions"]:
@@ -43,9 +49,8 @@ def plain(text: str) -> str:
 def _inputs(inputs: Iterable[Mapping[str, Any]]) -> str:
     lines = []
     for item in inputs:
-        rows, cols = item["shape"]
-        default = "" if item["default"] is None else f", default {number_text(item['default'])}"
-        lines.append(f"- `{item['name']}` {rows} × {cols}, {item['role']}{default}")
+        shape = "" if item["shape"] == ["1", "1"] else f"{' × '.join(item['shape'])}, "
+        lines.append(f"- `{item['name']}` {shape}{item['text']}")
     return "\n".join(lines)
 
 
@@ -53,13 +58,19 @@ def _equations(equations: Iterable[Mapping[str, Any]]) -> str:
     lines = []
     for equation in equations:
         rows, cols = equation["shape"]
-        lines.append(f"{equation['text']:<{_WIDTH}}  ({rows}, {cols})")
+        shape = "" if rows == cols == "1" else f"({rows}, {cols})"
+        lines.append(f"{equation['text']:<{_WIDTH}}  {shape}".rstrip())
     return _block(lines)
 
 
 def _block(lines: Iterable[str]) -> str:
     body = "\n".join(lines)
     return f"```text\n{body}\n```"
+
+
+def _theorem(theorem: Mapping[str, Any]) -> str:
+    words = f"**{plain(theorem['name'])}** {plain(theorem['words'])}"
+    return f"{words}\n\n{_block([theorem['scope'], *theorem['text']])}"
 
 
 def _derivation(lines: list[Mapping[str, Any]]) -> str:

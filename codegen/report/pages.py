@@ -22,19 +22,30 @@ from .. import primitives
 from ..errors import GradwrightError
 from ..expression import Expr
 from ..formula import (
-    Box, Digits, Lowered, Name, Operator, Over, Raised, Upright, Words, row,
+    Box,
+    Digits,
+    Fenced,
+    Lowered,
+    Name,
+    Operator,
+    Over,
+    Raised,
+    Upright,
+    Words,
+    row,
 )  # fmt: skip
 from ..mathml import expression_box, math_element, shape_box
+from ..program import Input
 from ..scalar import ScalarFunction
 from ..scalar_formula import definition
 from ..stable import stable_scalar
 from ..templates import environment
-from .data import functions_of, number_text
-from .equations import (
-    Equation, Line, forward_equations, gradient_equations, simplification_lines, sweep_lines,
-)  # fmt: skip
+from .data import role_text
+from .equations import Equation, Line
 from .graph import draw
 from .guarantees import backend_title
+from .subject import Subject
+from .updates import Statement
 
 _FOLD_BEYOND = 10
 _LANGUAGES = {"numpy": "python", "cpp": "cpp", "cuda": "cpp"}
@@ -44,8 +55,12 @@ _LANGUAGES = {"numpy": "python", "cpp": "cpp", "cuda": "cpp"}
 def _pages() -> jinja2.Environment:
     """The templates' environment with escaping: a title may hold anything."""
     pages = environment().overlay(autoescape=True)
-    pages.filters["thousands"] = lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    pages.filters["thousands"] = _thousands
     return pages
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _render(template: str, **values: Any) -> str:
@@ -63,10 +78,11 @@ def index_page(found: Sequence[Mapping[str, Any]]) -> str:
         groups.setdefault(data["script"]["path"], []).append(data)
     mutants = [data["verification"].get("mutants") for data in found]
     planted = [m for m in mutants if m]
+    names = {g["variable"] for data in found for g in data["gradients"]}
     return _render(
         "index.html.j2",
         groups=groups,
-        gradient={name: _math(Name(f"D{name}")) for data in found for name in data["variables"]},
+        gradient={name: _math(Name(f"D{name}")) for name in sorted(names)},
         count=len(found),
         proved=sum(data["verification"].get("P1") == "proved" for data in found),
         killed=sum(m["killed"] for m in planted),
@@ -74,30 +90,44 @@ def index_page(found: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def layer_page(
-    derivation: Any, data: Mapping[str, Any], sources: Mapping[str, str]
-) -> str:
-    """One layer. Sections without content, such as an optimizer's gradient, are left out."""
-    program = derivation.program
-    has_way = getattr(derivation, "sweep", None) is not None
-    sweep = [_line(line) for line in sweep_lines(derivation)] if has_way else []
-    simplified = [_line(line) for line in simplification_lines(derivation)] if has_way else []
+def layer_page(subject: Subject, data: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    """One layer or optimizer; sections without content are left out."""
+    program, results = subject.program, data["verification"]
     return _render(
         "layer.html.j2",
         data=data,
-        verification=data["verification"],
-        inputs=[_input(item) for item in program.inputs],
-        forward=[_equation(e) for e in forward_equations(program)],
-        gradients=[_equation(e) for e in gradient_equations(derivation)],
-        where=_where(derivation),
-        sweep=sweep,
-        simplified=simplified,
-        fold=len(sweep) + len(simplified) > _FOLD_BEYOND,
-        upstream=_math(Name(program.upstream)),
-        stable=_stable_forms(derivation),
-        drawing=draw(program),
+        inputs=[_input(item, subject.is_optimizer) for item in subject.inputs],
+        equations=[_equation(e) for e in subject.equations],
+        gradients=[_equation(e) for e in subject.gradient_equations],
+        statements=[_statement(s) for s in subject.statements],
+        where=_where(subject),
+        sweep=[_line(line) for line in subject.sweep],
+        simplified=[_line(line) for line in subject.simplification],
+        fold=len(subject.sweep) + len(subject.simplification) > _FOLD_BEYOND,
+        upstream=_math(Name(program.upstream)) if program else "",
+        stable=_stable_forms(subject),
+        drawing=draw(program) if program else None,
         sources=[_source(target, text) for target, text in sources.items()],
+        mutants=results.get("mutants"),
+        edges=_edges(results.get("P5")),
     )
+
+
+def _edges(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Edge cases, each once, with the backends it was checked for and those that fail it."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for case in (result or {}).get("cases", ()):
+        key = (case["name"], case["promise"])
+        row = rows.setdefault(key, {"name": key[0], "promise": key[1], "on": [], "failed": []})
+        where = backend_title(case.get("backend", ""))
+        row["on" if case["passed"] else "failed"].append(where)
+    return list(rows.values())
+
+
+def _statement(stated: Statement) -> dict[str, Any]:
+    formulas = [Markup(formula) for formula in stated.mathml]  # noqa: S704 - `formula` escapes
+    return {"name": stated.name, "words": stated.words, "scope": stated.scope,
+            "formulas": formulas}  # fmt: skip
 
 
 def primitives_page() -> str:
@@ -142,7 +172,7 @@ def _math(box: Box, alternative: str = "") -> Markup:
 def _equation(equation: Equation) -> dict[str, Any]:
     return {
         "math": Markup(equation.mathml),  # noqa: S704 - `formula` escapes names
-        "shape": "scalar" if equation.right.is_scalar else " × ".join(equation.shape),
+        "shape": "" if equation.right.is_scalar else " × ".join(equation.shape),
     }
 
 
@@ -151,16 +181,20 @@ def _line(line: Line) -> dict[str, Any]:
     return {"rule": line.rule, "remark": line.remark, "equations": equations}
 
 
-def _input(item: Any) -> dict[str, Any]:
+def _input(item: Input, entry_only: bool) -> dict[str, Any]:
+    """x ∈ its space; an optimizer's arrays may have any shape."""
+    if entry_only and item.role in ("parameter", "gradient", "state"):
+        return {"math": _math(Name(item.name)), "role": role_text(item)}
+    if item.role == "step":
+        counted = row(Name(item.name), Operator("="), Words("1, 2, 3, …"))
+        return {"math": _math(counted), "role": role_text(item)}
     space = row(Name(item.name), Operator("∈"), _space(item.shape, item.domain))
-    roles = {"variable": "variable", "hyperparameter": "hyperparameter"}
-    default = "" if item.default is None else f", default {number_text(item.default)}"
-    return {"math": _math(space), "role": roles.get(item.role, f"{item.role}, no gradient") + default}
+    return {"math": _math(space), "role": role_text(item)}
 
 
 def _space(shape: ex.Shape, domain: str) -> Box:
     if domain == "unit":
-        return row(Operator("[", prefix=True), Digits("0"), Operator(","), Digits("1"), Operator(")"))
+        return Fenced(row(Digits("0"), Operator(","), Digits("1")), "[)")
     real: Box = Upright("ℝ")
     if domain in ("positive", "nonnegative"):
         sign = Operator(">" if domain == "positive" else "≥")
@@ -168,9 +202,9 @@ def _space(shape: ex.Shape, domain: str) -> Box:
     return real if shape == ("1", "1") else Raised(real, shape_box(shape))
 
 
-def _where(derivation: Any) -> list[Markup]:
-    lines = [_math(definition(f)) for f in functions_of(derivation)]
-    divisor = derivation.program.divisor
+def _where(subject: Subject) -> list[Markup]:
+    lines = [_math(definition(f)) for f in subject.functions]
+    divisor = subject.program.divisor if subject.program else None
     if divisor is not None:
         scale = row(Name("scale"), Operator("="), Over(Digits("1"), expression_box(divisor)))
         words = Words('\N{NO-BREAK SPACE}for the mean, 1 with reduction="sum"')
@@ -178,10 +212,10 @@ def _where(derivation: Any) -> list[Markup]:
     return lines
 
 
-def _stable_forms(derivation: Any) -> list[Markup]:
+def _stable_forms(subject: Subject) -> list[Markup]:
     """Scalar functions that the kernels compute by another, proved equal, formula."""
     forms = []
-    for f in functions_of(derivation):
+    for f in subject.functions:
         form = _stable_form(f)
         if form is not None:
             forms.append(_math(definition(f, form)))

@@ -8,55 +8,37 @@ are written down.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..derivation import Derivation
 from ..errors import NotationError
-from ..lower import Kernel
 from ..schedule import width
 from ..templates import environment, relative_source
+from . import cpp_binding
 from .cpp_context import RESERVED
-from .cpp_routine import Function, Parameter, write
-from .cpp_scalar import ScalarFunctions
+from .cpp_header import Header, header
+from .cpp_layout import folded, wrapped
+from .cpp_routine import Function, Parameter
 from .numpy_target import claims, equation_lines
-
-_WIDTH = 100
-
-
-@dataclass(frozen=True)
-class Header:
-    """The functions of a layer's header."""
-
-    functions: tuple[str, ...]
-    forward: Function
-    backward: Function
-
-
-def header(kernel: Kernel) -> Header:
-    """Both routines of a layer as C++ functions, and the scalar functions they call."""
-    inputs = {i.name for i in kernel.program.inputs} | {"forward", "backward", "detail"}
-    functions = ScalarFunctions(frozenset(inputs | RESERVED))
-    forward = write(kernel, kernel.forward, functions)
-    backward = write(kernel, kernel.backward, functions)
-    return Header(tuple(functions.sources()), forward, backward)
 
 
 def render(derivation: Derivation) -> dict[str, str]:
     """Relative path under generated/cpp -> text."""
-    _check_layer_name(derivation.name)
-    return {f"{derivation.name}.hpp": header_text(derivation)}
+    name = derivation.name
+    check_name(name)
+    text = header_text(derivation, header(derivation.kernel))
+    return {f"{name}.hpp": text, **cpp_binding.render(derivation)}
 
 
-def _check_layer_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse a layer or optimizer whose namespace would hide part of the runtime."""
     if name in RESERVED or name in ("python", "Real"):
         raise NotationError(
             f"{name}: a layer of this name would hide part of the C++ runtime; rename it"
         )
 
 
-def header_text(derivation: Derivation) -> str:
+def header_text(derivation: Derivation, made: Header) -> str:
     """The text of a layer's header."""
-    made = header(derivation.kernel)
     routines = [_routine(derivation, f) for f in (made.forward, made.backward)]
     return environment().get_template("cpp/layer.hpp.j2").render(
         source=relative_source(derivation.program), title=derivation.program.title,
@@ -68,9 +50,11 @@ def header_text(derivation: Derivation) -> str:
 def _routine(derivation: Derivation, function: Function) -> dict[str, object]:
     parameters = [p.declaration for p in function.parameters]
     return {
-        "doc": _doc(derivation, function), "template": function.template, "body": function.body,
+        "doc": folded(_doc(derivation, function), 4),
+        "template": function.template,
         "head": wrapped(f"void {function.name}(", parameters, ") {"),
-    }  # fmt: skip
+        "body": folded(list(function.body), 4),
+    }
 
 
 def _doc(derivation: Derivation, function: Function) -> list[str]:
@@ -95,24 +79,8 @@ def _shape(p: Parameter) -> str:
     return f"({dims[0]},)" if len(dims) == 1 else f"({', '.join(dims)})"
 
 
-def wrapped(start: str, parts: list[str], end: str, indent: str = "") -> list[str]:
-    """Parts separated by commas on as few lines as fit; later lines stand under the first part."""
-    pad = " " * len(start)
-    if len(pad) > 40:
-        pad = indent + "    "
-    lines, current = [], start
-    for place, part in enumerate(parts):
-        text = part + (", " if place < len(parts) - 1 else end)
-        if len((current + text).rstrip()) > _WIDTH and current.strip():
-            lines.append(current.rstrip())
-            current = pad
-        current += text
-    if not parts:
-        current += end
-    return [*lines, current]
-
-
 def render_package(derivations: Iterable[Derivation]) -> dict[str, str]:
-    """What depends on the whole set of layers."""
-    del derivations
-    return {}
+    """The Python package's __init__ and its stub: one name a layer."""
+    names = sorted(d.name for d in derivations)
+    templates = {"__init__.py": "cpp/package.py.j2", "__init__.pyi": "cpp/package.pyi.j2"}
+    return {p: environment().get_template(t).render(names=names) for p, t in templates.items()}

@@ -28,7 +28,8 @@ from ..errors import GradwrightError
 from ..program import Program
 from ..schedule import width
 from ..templates import environment
-from .cpp import Header, header, header_text
+from .cpp import header_text
+from .cpp_header import Header, header
 from .cpp_routine import Function, Parameter
 
 _FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
@@ -48,7 +49,7 @@ def render_check(derivation: Derivation) -> str:
     made = header(derivation.kernel)
     functions = [_entry_point(derivation, f) for f in (made.forward, made.backward)]
     return environment().get_template("cpp/check.cpp.j2").render(
-        header=header_text(derivation), name=derivation.name, functions=functions
+        header=header_text(derivation, made), name=derivation.name, functions=functions
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .. import expression as ex
 from ..expression import Expr, Shape
 from ..lower import Statement
@@ -23,8 +25,11 @@ class ColumnsWriter:
         self._row = context.index(self._rows)
         self._col = context.index(self._cols, self._row)
         self._columns: dict[str, str] = {}  # column values on the stack
+        self._folded: dict[str, str] = {}  # values of columns that a sweep uses again and again
+        self._split: dict[str, tuple[str, str]] = {}  # float64 values as head and tail
         self._parked = self._parking()
         self._done: set[str] = set()
+        self._count = context.unique("samples", keep=True)
 
     @property
     def _place(self) -> str:
@@ -34,22 +39,47 @@ class ColumnsWriter:
         body: list[str] = []
         for sweep in self._unit.sweeps:
             body += self._sweep(sweep)
+        if any(self._count in line for line in body):
+            body.insert(0, f"const double {self._count} = double(std::max<Index>({self._rows}, 1));")
         exprs = [s.expr for w in self._unit.sweeps for s in (*w.body, *w.accumulated)]
         work = cost(exprs, {s.name for w in self._unit.sweeps for s in w.body})
         head = f"parallel_columns({self._rows}, {self._cols}, {work}, [=](Index first, Index last) {{"
         return [head, *indented(body), "});"]
 
     def _sweep(self, sweep: Sweep) -> list[str]:
-        lines = self._declarations(sweep)
+        lines = self._splits(sweep) + self._declarations(sweep)
+        self._folded = {}
         body, hoisted = self._loop_body(sweep)
-        columns = f"for (Index {self._col} = first; {self._col} < last; ++{self._col}) {{"
-        loop = ["GRADWRIGHT_VECTORIZE", columns, *indented(body), "}"]
-        if hoisted:
-            head = f"for (Index {self._row} = 0; {self._row} < {self._rows}; ++{self._row}) {{"
-            lines += [head, *indented([*hoisted, *loop]), "}"]
+        lines += [f"Real {name}[column_tile];" for name in self._folded.values()]
+        if self._folded:
+            lines += self._over_columns([f"{n}{self._place} = {text};" for text, n in self._folded.items()])
+        loop = self._over_columns(body)
+        n, rows = self._row, self._rows
+        if self._in_blocks(sweep):
+            lines += [f"row_blocks({rows}, [&](Index block, auto count) {{", *indented(loop), "});"]
         else:
-            lines += [f"row_blocks({self._rows}, [&](Index block, auto count) {{", *indented(loop), "});"]
+            head = f"for (Index {n} = 0; {n} < {rows}; ++{n}) {{"
+            if sweep is not self._unit.sweeps[0] and not sweep.accumulated:
+                head = f"for (Index {n} = {rows}; {n}-- > 0;) {{  // the last rows are still in a cache"
+            lines += [head, *indented([*hoisted, *loop]), "}"]
         return lines + self._finish(sweep)
+
+    def _in_blocks(self, sweep: Sweep) -> bool:
+        """Accumulators are loaded once for several rows, unless the rows push each other out.
+
+        Rows of a matrix whose stride is a power of two compete for the same 8 ways of a cache.
+        """
+        local = {s.name for s in sweep.body} - sweep.stored
+        names = ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated)))
+        matrices = {n for n in names if width(self._context.shape(n)) == 2} - local | sweep.stored
+        return bool(sweep.accumulated) and len(matrices) <= 2 and not self._reads_rows(sweep)
+
+    def _fold(self, text: str) -> str:
+        if text not in self._folded:
+            words = re.findall(r"[A-Za-z]\w*(?=\[)|(?<=Real\()[A-Z]\w*", text)
+            words = [w.removesuffix("_tile") for w in words]
+            self._folded[text] = self._context.unique("_".join(dict.fromkeys(words)) + "_tile")
+        return f"{self._folded[text]}{self._place}"
 
     # Before a sweep
 
@@ -65,7 +95,34 @@ class ColumnsWriter:
                 lines.append(f"double {name}[column_tile] = {{}};")
             if self._is_anchored(statement):
                 lines += self._anchor(statement, reduction.args[0], sweep)
+        lines += [f"double {s.name}_squares[column_tile] = {{}};" for s, _ in sweep.squares]
         return lines
+
+    def _splits(self, sweep: Sweep) -> list[str]:
+        """Means in float64 that are subtracted, as two values of the data's type."""
+        lines, loop = [], []
+        columns = ("1", self._cols)
+        names = ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated)))
+        for name in names:
+            double = self._context.values.type(name) == DOUBLE and self._context.shape(name) == columns
+            if not double or name in self._split:
+                continue
+            head, tail = (self._context.unique(f"{name}_{part}") for part in ("head", "tail"))
+            self._split[name] = (f"{head}{self._place}", f"{tail}{self._place}")
+            value = self._scope({}).read(name, "", self._col)
+            lines.append(f"Real {head}[column_tile], {tail}[column_tile];  // {name} = head + tail")
+            loop.append(f"{head}{self._place} = Real({value});")
+            loop.append(f"{tail}{self._place} = Real({value} - double({head}{self._place}));")
+        if loop:
+            lines += self._over_columns(loop)
+        return lines
+
+    def _over_columns(self, body: list[str]) -> list[str]:
+        """A loop over the columns of the tile."""
+        head = f"for (Index {self._col} = first; {self._col} < last; ++{self._col})"
+        if len(body) == 1:
+            return ["GRADWRIGHT_VECTORIZE", f"{head} {body[0]}"]
+        return ["GRADWRIGHT_VECTORIZE", f"{head} {{", *indented(body), "}"]
 
     def _anchor(self, statement: Statement, operand: Expr, sweep: Sweep) -> list[str]:
         """The first row's entries: means are summed relative to them, exactly for equal rows."""
@@ -74,9 +131,7 @@ class ColumnsWriter:
         local = self._locals([operand], sweep, scope, "0")
         text = entry(operand, scope, "0", self._col)
         name = f"{statement.name}_anchor"
-        lines = [*local, f"{name}{self._place} = {text};"]
-        loop = f"for (Index {self._col} = first; {self._col} < last; ++{self._col})"
-        body = [f"{loop} {lines[0]}"] if len(lines) == 1 else [f"{loop} {{", *indented(lines), "}"]
+        body = self._over_columns([*local, f"{name}{self._place} = {text};"])
         return [f"Real {name}[column_tile] = {{}};", f"if ({self._rows} > 0) {{", *indented(body), "}"]
 
     def _accumulator(self, statement: Statement) -> str:
@@ -109,19 +164,21 @@ class ColumnsWriter:
 
         scope = Scope(self._context.values, self._row, self._col, constants, None, self._context.special)
         scope.hoist = hoist
+        scope.splits = self._split
         return scope
 
     def _loop_body(self, sweep: Sweep) -> tuple[list[str], list[str]]:
         """The work on one column of a block of rows; and what a row loop must load first."""
         hoisted: dict[str, str] = {}
-        rowwise = self._reads_rows(sweep)
+        blocks = self._in_blocks(sweep)
         scope = self._scope(hoisted)
-        if not rowwise:
+        scope.fold = self._fold
+        if blocks:
             scope.hoist = None
         row = self._row
         inner = self._locals([s.expr for s in sweep.accumulated], sweep, scope, row)
-        inner += [self._add(s, scope, row) for s in sweep.accumulated]
-        if rowwise:
+        inner += [line for s in sweep.accumulated for line in self._add(s, sweep, scope, row)]
+        if not blocks:
             return inner, list(hoisted.values())
         inner = [f"const Index {row} = block + r;", *inner]
         return self._in_registers(sweep, ["for (Index r = 0; r < count(); ++r) {", *indented(inner), "}"]), []
@@ -139,6 +196,10 @@ class ColumnsWriter:
             name = self._accumulator(statement)
             kind = "Real" if _reduction(statement).op in _LARGEST else "double"
             before.append(f"{kind} {name}_{self._col} = {name}{self._place};")
+            after.append(f"{name}{self._place} = {name}_{self._col};")
+        for statement, _ in sweep.squares:
+            name = f"{statement.name}_squares"
+            before.append(f"double {name}_{self._col} = {name}{self._place};")
             after.append(f"{name}{self._place} = {name}_{self._col};")
         return [*before, *inner, *after]
 
@@ -171,17 +232,26 @@ class ColumnsWriter:
             return f"{scope.hoist(name, shape)}[{self._col}]"
         return f"{self._context.values.identifier(name)}({self._row}, {self._col})"
 
-    def _add(self, statement: Statement, scope: Scope, row: str) -> str:
+    def _add(self, statement: Statement, sweep: Sweep, scope: Scope, row: str) -> list[str]:
         reduction = _reduction(statement)
-        blocks = scope.hoist is None
-        name = self._accumulator(statement)
-        target = f"{name}_{self._col}" if blocks else f"{name}{self._place}"
+
+        def variable(name: str) -> str:
+            return f"{name}_{self._col}" if scope.hoist is None else f"{name}{self._place}"
+
+        target = variable(self._accumulator(statement))
         text = entry(reduction.args[0], scope, row, self._col)
         if reduction.op in _LARGEST:
-            return f"{target} = math::{'maximum' if reduction.op == 'columns_max' else 'larger'}({target}, {text});"
-        if self._is_anchored(statement):
-            return f"{target} += double({text}) - double({statement.name}_anchor{self._place});"
-        return f"{target} += {text};"
+            function = "maximum" if reduction.op == "columns_max" else "larger"
+            return [f"{target} = math::{function}({target}, {text});"]
+        squares = [s.name for s, mean in sweep.squares if mean == statement.name]
+        if not self._is_anchored(statement):
+            return [f"{target} += {text};"]
+        term = f"double({text}) - double({statement.name}_anchor{self._place})"
+        if not squares:
+            return [f"{target} += {term};"]
+        offset = f"{statement.name}_offset"
+        lines = [f"const double {offset} = {term};", f"{target} += {offset};"]
+        return lines + [f"{variable(f'{name}_squares')} += {offset} * {offset};" for name in squares]
 
     # Costly values wait in a result until it is computed
 
@@ -213,13 +283,13 @@ class ColumnsWriter:
 
     def _finish(self, sweep: Sweep) -> list[str]:
         """Column values from their sums; in results, or on the stack if a later sweep reads them."""
-        if not sweep.accumulated and not sweep.after:
+        if not sweep.column_values:
             return []
         scope = self._scope({})
         scope.hoist = None
         lines, arrays = [], []
-        for statement in (*sweep.accumulated, *sweep.after):
-            text, kind = self._column_value(statement, scope)
+        for statement in sweep.column_values:
+            text, kind = self._column_value(statement, sweep, scope)
             own = self._context.values.type(statement.name)
             if statement.name in ex.symbols_of(*(s.expr for s in sweep.after)):
                 local = self._context.unique(f"{statement.name}_{self._col}", keep=True)
@@ -234,18 +304,26 @@ class ColumnsWriter:
                 arrays.append(f"{own} {tile}[column_tile];")
                 lines.append(f"{tile}{self._place} = {value};")
                 self._columns[statement.name] = tile
-        head = f"for (Index {self._col} = first; {self._col} < last; ++{self._col}) {{"
-        self._done |= {n for n in sweep.stored if n not in self._done}
-        if len(lines) == 1:
-            return [*arrays, f"{head.removesuffix(' {')} {lines[0]}"]
-        return [*arrays, head, *indented(lines), "}"]
+        self._done |= sweep.stored
+        return [*arrays, *self._over_columns(lines)]
 
     def _is_read_later(self, name: str, sweep: Sweep) -> bool:
         later = self._unit.sweeps[self._unit.sweeps.index(sweep) + 1 :]
-        exprs = [s.expr for w in later for s in (*w.body, *w.accumulated, *w.after)]
+        exprs = [s.expr for w in later for s in (*w.body, *w.column_values)]
         return name in ex.symbols_of(*exprs)
 
-    def _column_value(self, statement: Statement, scope: Scope) -> tuple[str, str]:
+    def _central(self, statement: Statement, mean: str) -> str:
+        """A sum or mean of squares around the mean, from those around the first row."""
+        rows = self._count
+        shift = f"{mean}_sum{self._place}"
+        total = f"{statement.name}_squares{self._place} - {shift} * {shift} / {rows}"
+        text = f"math::maximum({total}, 0.0)"
+        return f"{text} / {rows}" if statement.expr.op == "columns_mean" else text
+
+    def _column_value(self, statement: Statement, sweep: Sweep, scope: Scope) -> tuple[str, str]:
+        for other, mean in sweep.squares:
+            if other is statement:
+                return self._central(statement, mean), DOUBLE
         reduction = reduction_of(statement.expr)
         if reduction is None:
             local = set(scope.constants)
@@ -256,7 +334,7 @@ class ColumnsWriter:
             return text, DOUBLE if double else REAL
         text = f"{self._accumulator(statement)}{self._place}"
         if reduction.op == "columns_mean":
-            text = f"{text} / double(std::max<Index>({self._rows}, 1))"
+            text = f"{text} / {self._count}"
             if self._is_anchored(statement):
                 text = f"double({statement.name}_anchor{self._place}) + {text}"
         if reduction.op == "columns_shift":

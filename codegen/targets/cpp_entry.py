@@ -27,7 +27,7 @@ REAL, DOUBLE = "Real", "double"
 class Values:
     """What a routine's names are: shapes, types (Real or double) and C++ identifiers."""
 
-    shapes: Mapping[str, Shape]
+    shapes: dict[str, Shape]
     types: Mapping[str, str]
     functions: ScalarFunctions
     identifiers: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +55,8 @@ class Scope:
     constants: dict[str, str] = field(default_factory=dict)
     hoist: Callable[[str, Shape], str] | None = None
     special: Callable[[Expr, str, str], str | None] | None = None
+    splits: dict[str, tuple[str, str]] = field(default_factory=dict)  # float64 as head and tail
+    fold: Callable[[str], str] | None = None  # keeps a value that only depends on the column
 
     def inner(self, col: str) -> Scope:
         """A loop over columns inside this scope; its constants end with it."""
@@ -157,9 +159,11 @@ class _Printer:
             return self._product(expr, i, j)
         if expr.op == "power":
             return self._power(expr, i, j)
-        if expr.op in ("exp", "log"):
-            suffix = "_nonpositive" * (expr.op == "exp" and self.scope.values.is_nonpositive(expr.args[0]))
-            return f"math::{expr.op}{suffix}({self._argument(expr.args[0], i, j)})", ATOM
+        if expr.op == "log":
+            return self._logarithm(expr.args[0], i, j), ATOM
+        if expr.op == "exp":
+            suffix = "_nonpositive" * self.scope.values.is_nonpositive(expr.args[0])
+            return f"math::exp{suffix}({self._argument(expr.args[0], i, j)})", ATOM
         if expr.op == "apply":
             return self._apply(expr, i, j), ATOM
         if expr.op == "target_product":
@@ -199,6 +203,12 @@ class _Printer:
         text = self.show(expr, i, j)[0]
         return text if self.real == REAL else f"double({text})"
 
+    def _logarithm(self, expr: Expr, i: str, j: str) -> str:
+        """In double only where the argument is: the fast function is accurate enough."""
+        if self.real == REAL or uses_double(expr, self.scope.values):
+            return f"math::log({self._argument(expr, i, j)})"
+        return f"double(math::log({_Printer(self.scope, REAL).show(expr, i, j)[0]}))"
+
     def _at_least(self, level: int, expr: Expr, i: str, j: str) -> str:
         text, own = self.show(expr, i, j)
         return text if own >= level else f"({text})"
@@ -220,11 +230,17 @@ class _Printer:
                 text += f" {'+' if sign > 0 else '-'} {shown}"
         if not precise:
             return text, SUM
+        level = ATOM
         for sign, term in precise:
             name, di, dj = self._double_entry(term, i, j)
-            value = self.scope.read(name, di, dj)
-            text = f"math::difference({text}, {'' if sign < 0 else '-'}{value})"
-        return text, ATOM
+            if name in self.scope.splits and dj == self.scope.col:
+                head, tail = self.scope.splits[name]
+                operator = "-" if sign < 0 else "+"
+                text, level = f"({text} {operator} {head}) {operator} {tail}", SUM
+            else:
+                value = self.scope.read(name, di, dj)
+                text, level = f"math::difference({text}, {'' if sign < 0 else '-'}{value})", ATOM
+        return text, level
 
     def _is_double(self, term: Expr) -> bool:
         while term.op in (*REPEATS, "transpose"):
@@ -252,6 +268,9 @@ class _Printer:
             text = self.number(value)
         waiting: list[Expr] = []
         for level in range(4):
+            if level == 3 and self._is_folded(text, [f for f in (*above, *below) if order(f) == 2]):
+                assert self.scope.fold is not None
+                text = self.scope.fold(text)
             over = [f for f in above if order(f) == level]
             under = [*waiting, *(f for f in below if order(f) == level)]
             waiting = []
@@ -267,6 +286,11 @@ class _Printer:
         if single and not sign:
             return self.show(above[0], i, j)
         return f"{sign}{text}", PRODUCT if not sign else SUM if not single else UNARY
+
+    def _is_folded(self, text: str, column_factors: list[Expr]) -> bool:
+        """Whether factors of the column alone are worth computing once for all rows."""
+        several = len(column_factors) > 1 or " / " in text
+        return self.scope.fold is not None and bool(column_factors) and several
 
     def _power(self, expr: Expr, i: str, j: str) -> tuple[str, int]:
         exponent = expr.attr

@@ -32,12 +32,21 @@ class Rows:
 
 @dataclass
 class Sweep:
-    """One walk over the rows of a tile; `after` works on its columns when the sums are complete."""
+    """One walk over the rows of a tile; `after` works on its columns when the sums are complete.
+
+    `squares` are sums or means of squares around a mean of the same sweep, by the mean's name.
+    """
 
     body: tuple[Statement, ...]
     stored: set[str]
     accumulated: tuple[Statement, ...]
     after: list[Statement] = field(default_factory=list)
+    squares: list[tuple[Statement, str]] = field(default_factory=list)
+
+    @property
+    def column_values(self) -> list[Statement]:
+        """What is known of each column after the sweep."""
+        return [*self.accumulated, *(s for s, _ in self.squares), *self.after]
 
 
 @dataclass
@@ -51,11 +60,46 @@ class Columns:
     def produced(self) -> set[str]:
         names: set[str] = set()
         for sweep in self.sweeps:
-            names |= sweep.stored | {s.name for s in (*sweep.accumulated, *sweep.after)}
+            names |= sweep.stored | {s.name for s in sweep.column_values}
         return names
 
 
 Unit = Rows | Columns | Small | Product
+
+
+def join_moments(unit: Columns) -> None:
+    """Mean and variance of a column in one sweep, from sums and squares relative to its first row.
+
+    A sweep that only adds up squares of A - mean(A) joins the sweep before it, which adds up A.
+    """
+    for first, second in zip(list(unit.sweeps), list(unit.sweeps)[1:], strict=False):
+        means = {ex.symbol(s.name, s.shape): _reduction(s).args[0] for s in first.accumulated
+                 if s.expr.op == "columns_mean"}  # fmt: skip
+        found = [_centre(s, second, means) for s in second.accumulated]
+        if first.after or first.stored or second.stored or not found or None in found:
+            continue
+        squares = [(s, name) for s, name in zip(second.accumulated, found, strict=True) if name]
+        joined = Sweep(first.body, set(), first.accumulated, second.after, squares)
+        place = unit.sweeps.index(first)
+        unit.sweeps[place : place + 2] = [joined]
+        return
+
+
+def _centre(statement: Statement, sweep: Sweep, means: dict[Expr, Expr]) -> str | None:
+    """The mean around which a sum of squares is taken."""
+    if statement.expr.op not in ("columns_sum", "columns_mean"):
+        return None
+    operand = statement.expr.args[0]
+    names = {s.name: s.expr for s in sweep.body}
+    base = operand.args[0] if operand.op == "power" and operand.attr == 2 else None
+    if operand.op == "hadamard" and operand.args[0] is operand.args[1]:
+        base = operand.args[0]
+    while base is not None and base.op == "symbol" and str(base.attr) in names:
+        base = names[str(base.attr)]
+    for mean, data in means.items():
+        if base is data - ex.row_repeat(mean, data.rows):
+            return str(mean.attr)
+    return None
 
 
 def plan(routine: Routine) -> tuple[list[Unit], set[str]]:
@@ -63,6 +107,9 @@ def plan(routine: Routine) -> tuple[list[Unit], set[str]]:
     planner = _Planner()
     for step in schedule(routine):
         planner.add(step)
+    for unit in planner.units:
+        if isinstance(unit, Columns):
+            join_moments(unit)
     return planner.units, _persistent(planner.units)
 
 
@@ -208,7 +255,7 @@ def _vectors_of(unit: Unit) -> list[str]:
     if isinstance(unit, Rows):
         return [s.name for s in unit.body if s.name in unit.stored and width(s.shape) == 1]
     if isinstance(unit, Columns):
-        return [s.name for sweep in unit.sweeps for s in (*sweep.accumulated, *sweep.after)]
+        return [s.name for sweep in unit.sweeps for s in sweep.column_values]
     if isinstance(unit, Small):
         return [unit.statement.name] if width(unit.statement.shape) == 1 else []
     return [unit.target] if width(unit.epilogue.shape) == 1 else []

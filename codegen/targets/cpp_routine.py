@@ -309,7 +309,7 @@ class _Writer:
         if expr.op == "symbol" and self._values.type(str(expr.attr)) == REAL:
             return "false", self._view(str(expr.attr), const=True)
         name = self._context.unique("operand")
-        self._values.shapes[name] = expr.shape  # type: ignore[index]
+        self._values.shapes[name] = expr.shape
         self._context.arrays[name] = True
         self._scratch[name] = self._parameter(name, "scratch")
         self._elementwise(name, expr)

@@ -8,6 +8,7 @@ from .. import expression as ex
 from ..expression import Expr, Shape
 from ..lower import Statement
 from ..schedule import reduction_of, width
+from ..text import to_text
 from .cpp_context import Context, cost, indented, is_costly, select_key
 from .cpp_entry import DOUBLE, REAL, Scope, entry, uses_double
 from .cpp_plan import Rows, closure
@@ -32,12 +33,29 @@ class RowsWriter:
         self._context = context
         self._unit = unit
         self._row = context.index(unit.space[0])
-        self._elements = [s for s in unit.body if width(s.shape) == 2]
+        self._terms: dict[str, str] = {}  # names of the operands of reductions, and what they are
+        self._body = [part for s in unit.body for part in self._named_operand(s)]
+        self._elements = [s for s in self._body if width(s.shape) == 2]
         self._done: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._hoisted: dict[str, str] = {}
         self._scope = Scope(context.values, self._row, "", {}, self._hoist, self._special)
         self._lines: list[str] = []
+
+    def _named_operand(self, statement: Statement) -> list[Statement]:
+        """A costly operand of a row's sum gets a name, so that it can wait in a result's row."""
+        reduction = reduction_of(statement.expr)
+        if reduction is None or width(reduction.args[0].shape) < 2:
+            return [statement]
+        operand = reduction.args[0]
+        if operand.op == "symbol" or not is_costly(operand):
+            return [statement]
+        name = self._context.unique(f"terms_of_{statement.name}")
+        self._context.values.shapes[name] = operand.shape
+        self._terms[name] = to_text(operand)
+        symbol = ex.symbol(name, operand.shape)
+        summed = ex.substitute(statement.expr, {operand: symbol})
+        return [Statement(name, operand), Statement(statement.name, summed)]
 
     def lines(self) -> list[str]:
         flat = self._flat()
@@ -130,7 +148,7 @@ class RowsWriter:
                 events.append(_Event([s for s in pending if s.shape[1] == dim], "store"))
             pending.clear()
 
-        for statement in self._unit.body:
+        for statement in self._body:
             if width(statement.shape) == 2:
                 if statement.name in self._unit.stored:
                     pending.append(statement)
@@ -158,7 +176,8 @@ class RowsWriter:
                      if statement.name in closure(e.exprs, self._elements, set(parked))]  # fmt: skip
             for name, place in stores.items():
                 free = name not in parked.values() and self._context.shape(name) == statement.shape
-                if free and len(users) > 1 and place >= max(users) and self._is_new(name):
+                enough = len(users) > (statement.name not in self._terms)
+                if free and enough and place >= max(users) and self._is_new(name):
                     parked[statement.name] = name
                     break
         return parked
@@ -174,7 +193,8 @@ class RowsWriter:
             if name in self._done or name not in needed:
                 continue
             statement = next(s for s in self._elements if s.name == name)
-            self._lines.append(f"// {name}, kept in the row of {result} until that is computed")
+            shown = self._terms.get(name, name)
+            self._lines.append(f"// {shown}, kept in the row of {result} until that is computed")
             self._store([statement], result)
             self._aliases[name] = result
 

@@ -13,7 +13,7 @@ import sympy as sp
 
 from ..errors import UnsupportedPrimitive
 from ..scalar import ScalarFunction
-from ..stable import ARGUMENT_BOUND, StableScalar, erf_complement, float_value, stable_scalar
+from ..stable import StableScalar, erf_complement, float_value, stable_scalar
 
 _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
 _FUNCTIONS = {
@@ -74,7 +74,7 @@ def source(name: str, stable: StableScalar) -> str:
         lines.append("    // Far out the value no longer changes, but the formula is infinity times 0.")
     for side, needed in ((-1, stable.lower), (1, stable.upper)):
         if needed:
-            bound = f"{first} {'<' if side < 0 else '>'} {_number(sp.Integer(side * ARGUMENT_BOUND))}"
+            bound = f"{first} {'<' if side < 0 else '>'} {_number(sp.Integer(side * stable.bound))}"
             value = f"{bound} ? {_limit(stable, side)} : {value}"
     for v in reversed(tested):
         value = f"{v} != {v} ? {v} : {value}"
@@ -91,9 +91,9 @@ def _limit(stable: StableScalar, side: int) -> str:
     """What the function has become at the bound; parameters may still matter."""
     f = stable.function
     if len(f.variables) == 1:
-        value = float_value(stable.expr, f, float(side * ARGUMENT_BOUND))
+        value = float_value(stable.expr, f, float(side * stable.bound))
         return f"Real({int(value) if value == int(value) and (value or str(value)[0] != '-') else value!r})"
-    at_bound = stable.expr.subs(f.variables[0], side * ARGUMENT_BOUND)
+    at_bound = stable.expr.subs(f.variables[0], side * stable.bound)
     return _at_least(_ATOM, at_bound)
 
 

@@ -16,6 +16,8 @@ from ..schedule import width
 from ..stable import StableScalar, stable_scalar
 from ..text import factors_of, negated
 
+_VECTOR_REPEATS = ("row_repeat", "column_repeat")
+
 _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
 _UFUNCS = {"add": "np.add", "subtract": "np.subtract", "multiply": "np.multiply",
            "divide": "np.divide"}  # fmt: skip
@@ -50,7 +52,8 @@ class NumpyPrinter:
         """A statement that computes into an existing array, without a copy where NumPy can."""
         operation = self._last_operation(expr)
         if operation is None:
-            return f"{destination}[...] = {self.show(expr)}"
+            whole = "" if destination.endswith("]") else "[...]"
+            return f"{destination}{whole} = {self.show(expr)}"
         function, arguments = operation
         inner = ", ".join(_bare(argument) for argument in arguments)
         return f"{function}({inner}, out={destination})"
@@ -59,13 +62,18 @@ class NumpyPrinter:
         shape = expr.shape
         if expr.op in ("exp", "log"):
             return f"np.{expr.op}", [self._show(expr.args[0], shape)[0]]
+        if expr.op == "apply" and self._takes_out(expr):
+            return self._function_name(_scalar_function(expr)), [self._show(a, shape)[0] for a in expr.args]
         if expr.op == "add":
             negative = negated(expr.args[1])
+            if negative is not None and self._is_precise_offset(negative):
+                self.helpers.add("_difference")
+                return "_difference", [self._show(a, shape)[0] for a in (expr.args[0], negative)]
             name = "subtract" if negative is not None else "add"
             right = expr.args[1] if negative is None else negative
             return _UFUNCS[name], [self._show(a, shape)[0] for a in (expr.args[0], right)]
         if expr.op == "hadamard":
-            above, below = factors_of(expr, {})
+            above, below = _factors(expr)
             numbers = [f for f in above if ex.number_of(f) is not None]
             if not numbers and not below and len(above) == 2:
                 return _UFUNCS["multiply"], [self._factor(f, shape) for f in above]
@@ -109,7 +117,7 @@ class NumpyPrinter:
         if expr.op == "add":
             return self._sum(expr, shape)
         if expr.op == "hadamard":
-            above, below = factors_of(expr, {})
+            above, below = _factors(expr)
             return self._join(above, below, shape)
         if expr.op == "target_product":
             target, value = (self._show(a, shape)[0] for a in expr.args)
@@ -191,10 +199,19 @@ class NumpyPrinter:
         negative = negated(expr.args[1])
         if negative is None:
             return f"{left} + {self._show(expr.args[1], shape)[0]}", _SUM
+        if self._is_precise_offset(negative) and width(expr.shape) == 2:
+            self.helpers.add("_difference")
+            return f"_difference({left}, {self._show(negative, shape)[0]})", _ATOM
         text = f"{left} - {self._at_least(_PRODUCT, negative, shape)}"
         if self._subtracts_precise(expr.args[0], negative) and width(expr.shape) == 2:
             return f"({text}).astype(dtype, copy=False)", _ATOM
         return text, _SUM
+
+    def _is_precise_offset(self, value: Expr) -> bool:
+        """A float64 vector, repeated."""
+        if value.op not in _VECTOR_REPEATS or value.args[0].op != "symbol":
+            return False
+        return value.args[0].attr in self.precise
 
     def _subtracts_precise(self, left: Expr, right: Expr) -> bool:
         names = [n for n in ex.symbols_of(right) if n in self.precise]
@@ -255,10 +272,14 @@ class NumpyPrinter:
         shown = str(exponent) if exponent.denominator == 1 else f"({float(exponent)!r})"
         return f"{self._at_least(_ATOM, base, shape)} ** {shown}", _UNARY
 
-    def _apply(self, expr: Expr, shape: ex.Shape) -> str:
-        f = expr.attr
-        assert isinstance(f, ScalarFunction)
+    def _takes_out(self, expr: Expr) -> bool:
+        """Whether the function's last operation can write into an array."""
+        f = _scalar_function(expr)
         name = self._function_name(f)
+        return name in HELPERS or last_operation(self.functions[name], set()) is not None
+
+    def _apply(self, expr: Expr, shape: ex.Shape) -> str:
+        name = self._function_name(_scalar_function(expr))
         return f"{name}({', '.join(self._show(a, shape)[0] for a in expr.args)})"
 
     def _function_name(self, f: ScalarFunction) -> str:
@@ -282,6 +303,9 @@ class NumpyPrinter:
         if over == "elements":
             return self._elements_sum(inner), _ATOM
         axis = _AXIS[over]
+        if mean and inner.op == "symbol":
+            self.helpers.add("_means")
+            return self._column(expr, f"_means({self._whole(inner)}, axis={axis})", shape)
         text = self._axis_sum(inner, axis, precise=mean)
         if mean:
             count = inner.cols if over == "rows" else inner.rows
@@ -296,9 +320,11 @@ class NumpyPrinter:
         if factors is not None:
             full, vectors = factors
             if len(full) == 1 and len(vectors) == 1 and axis == 1:
-                return f"{self._array(full[0])} @ {self._array(vectors[0])}"
+                return f"np.vecdot({self._whole(full[0])}, {self._whole(vectors[0])})"
             if len(full) >= 2:
                 first = self._join([*vectors, *full[:-1]], [], inner.shape)[0]
+                if axis == 1:
+                    return f"np.vecdot({first}, {self._whole(full[-1])})"
                 return f'np.einsum("nk,nk->{kept}", {first}, {self._whole(full[-1])})'
         dtype = ", dtype=np.float64" if precise else ""
         return f"{self._array(inner)}.sum(axis={axis}{dtype})"
@@ -311,7 +337,7 @@ class NumpyPrinter:
             n.op == "target_product" for n in ex.topological(inner)
         ):
             return None
-        above, below = factors_of(inner, {})
+        above, below = _factors(inner)
         full = [f for f in above if width(f.shape) == 2]
         vectors = [f for f in above if f.rows == "1" and f.cols != "1"]
         if below or len(full) + len(vectors) != len(above) or len(vectors) > 1 or not full:
@@ -322,8 +348,19 @@ class NumpyPrinter:
         factors = self._product_factors(inner)
         if factors is not None and len(factors[0]) == 2 and not factors[1]:
             first, second = (self._whole(f) for f in factors[0])
-            return f'np.einsum("nk,nk->", {first}, {second})'
+            return f"np.vecdot({first}, {second}).sum(dtype=np.float64)"
         return f"{self._array(inner)}.sum(dtype=np.float64)"
+
+
+def _factors(expr: Expr) -> tuple[list[Expr], list[Expr]]:
+    """Factors above and below the fraction bar; guarded products stay whole."""
+    guarded = {n: n.op for n in ex.topological(expr) if n.op == "target_product"}
+    return factors_of(expr, guarded)
+
+
+def _scalar_function(expr: Expr) -> ScalarFunction:
+    assert isinstance(expr.attr, ScalarFunction)
+    return expr.attr
 
 
 def _bare(text: str) -> str:
@@ -387,36 +424,85 @@ def _scalar(expr: sp.Expr, helpers: set[str]) -> tuple[str, int]:
     return f"{name}({_scalar(expr.args[0], helpers)[0]})", _ATOM
 
 
+def last_operation(stable: StableScalar, helpers: set[str]) -> str | None:
+    """The function as a call that writes its last operation into `out`, or None."""
+    expr = stable.expr
+    name = _SCALAR_FUNCTIONS.get(type(expr).__name__)
+    if name is not None and name not in ("_erf", "_erfc"):
+        if name.startswith("_"):
+            helpers.add(name)
+        return f"{name}({_scalar(expr.args[0], helpers)[0]}, out=out)"
+    x = stable.function.variables[0]
+    if expr == sp.Piecewise((x, x > 0), (0, True)):
+        return f"np.maximum({x}, 0, out=out)"
+    if expr == sp.Piecewise((1, x > 0), (0, True)):
+        return f"np.heaviside({x}, 0, out=out)"
+    if isinstance(expr, sp.Mul):
+        above, below = _product_parts(expr, helpers)
+        head, last = (above, below[-1]) if below else (above[:-1], above[-1])
+        if not head:
+            return f"np.negative({last[1:]}, out=out)" if last.startswith("-") else None
+        ufunc = "divide" if below else "multiply"
+        text = _product_text(head, below[:-1])
+    elif isinstance(expr, sp.Add):
+        *terms, (sign, last) = _sum_parts(expr, helpers)
+        ufunc = "subtract" if sign == "-" else "add"
+        text = _sum_text(terms)
+    else:
+        return None
+    return f"np.{ufunc}({text}, {last}, out=out)"
+
+
+def hides_nan(expr: sp.Expr, x: sp.Symbol) -> bool:
+    """Whether some branch turns a NaN into a number: no comparison with NaN holds."""
+    return any(
+        x not in branches.args[-1].args[0].free_symbols for branches in expr.atoms(sp.Piecewise)
+    )
+
+
 def _paren(expr: sp.Expr, helpers: set[str], level: int) -> str:
     text, own = _scalar(expr, helpers)
     return text if own >= level else f"({text})"
 
 
 def _scalar_sum(expr: sp.Add, helpers: set[str]) -> str:
+    return _sum_text(_sum_parts(expr, helpers))
+
+
+def _sum_parts(expr: sp.Add, helpers: set[str]) -> list[tuple[str, str]]:
+    """Signs and terms; the first sign is a plus."""
     terms = sorted(expr.args, key=lambda t: (t.could_extract_minus_sign(), sp.default_sort_key(t)))
-    text = _paren(terms[0], helpers, _SUM)
+    parts = [("+", _paren(terms[0], helpers, _SUM))]
     for term in terms[1:]:
-        if term.could_extract_minus_sign():
-            text += f" - {_paren(-term, helpers, _PRODUCT)}"
-        else:
-            text += f" + {_paren(term, helpers, _PRODUCT)}"
-    return text
+        sign = "-" if term.could_extract_minus_sign() else "+"
+        parts.append((sign, _paren(-term if sign == "-" else term, helpers, _PRODUCT)))
+    return parts
+
+
+def _sum_text(parts: list[tuple[str, str]]) -> str:
+    return parts[0][1] + "".join(f" {sign} {text}" for sign, text in parts[1:])
 
 
 def _scalar_product(expr: sp.Mul, helpers: set[str]) -> str:
+    return _product_text(*_product_parts(expr, helpers))
+
+
+def _product_parts(expr: sp.Mul, helpers: set[str]) -> tuple[list[str], list[str]]:
+    """Factors above and below the fraction bar; the number comes first."""
     constant = sp.Mul(*(a for a in expr.args if a.is_number))
     others = [a for a in expr.args if not a.is_number]
     above = [a for a in others if not (a.is_Pow and a.exp.is_number and a.exp < 0)]
     below = [1 / a for a in others if a not in above]
     parts = [_paren(a, helpers, _UNARY) for a in above]
-    if constant == -1:
-        parts = [f"-{parts[0]}", *parts[1:]] if parts else ["-1.0"]
+    if constant == -1 and parts:
+        parts = [f"-{parts[0]}", *parts[1:]]
     elif constant != 1 or not parts:
         parts.insert(0, repr(float(constant.evalf(30))))
-    text = " * ".join(parts)
-    for factor in below:
-        text += f" / {_paren(factor, helpers, _UNARY)}"
-    return text
+    return parts, [_paren(factor, helpers, _UNARY) for factor in below]
+
+
+def _product_text(above: list[str], below: list[str]) -> str:
+    return " / ".join([" * ".join(above), *below])
 
 
 def _scalar_power(expr: sp.Pow, helpers: set[str]) -> tuple[str, int]:

@@ -17,16 +17,22 @@ from ..lower import Routine, Statement
 from ..program import Input, Program, needs_two_samples
 from ..schedule import Pass, Product, Small, reduction_of, schedule, width
 from ..special_functions import erf_coefficients, erfc_coefficients
-from ..stable import ARGUMENT_BOUND, StableScalar
+from ..stable import StableScalar
 from ..templates import environment, relative_source
 from ..text import to_text
-from .numpy_printer import NumpyPrinter, scalar_source
+from .numpy_printer import NumpyPrinter, hides_nan, last_operation, scalar_source
 
-_DEPENDENCIES = {"_erfc": ("_series",), "_erf": ("_erfc", "_series")}
+_DEPENDENCIES = {
+    "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
+    "_result": ("_check_out",), "_erfc": ("_series",), "_erf": ("_erfc", "_series"),
+    "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",),
+    "_real": ("_number",),
+}  # fmt: skip
 _HELPER_ORDER = (
-    "_targets", "_check", "_hyperparameter", "_scalar", "_scale", "_buffers", "_result",
-    "_deliver", "_check_out", "_row_blocks", "_shift", "_first_maximum", "_target_product", "_sigmoid",
-    "_softplus", "_erf", "_erfc", "_series",
+    "_targets", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
+    "_unit", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
+    "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_product",
+    "_sigmoid", "_softplus", "_erf", "_erfc", "_series",
 )  # fmt: skip
 
 
@@ -63,7 +69,7 @@ class _Module:
     def source(self) -> str:
         forward, backward, vjp = self._forward(), self._backward(), self._vjp()
         functions = [self._function(name, f) for name, f in self._functions.items()]
-        for name in list(self._helpers):
+        for name in sorted(self._helpers):
             self._helpers.update(_DEPENDENCIES.get(name, ()))
         template = environment().get_template("numpy/helpers.py.j2").module
         helpers = [str(getattr(template, name[1:])()) for name in _HELPER_ORDER if name in self._helpers]
@@ -102,7 +108,8 @@ class _Module:
         program, routine = self._program, self._kernel.forward
         arrays = [(i.name, i.shape) for i in program.inputs if i.is_array]
         body = self._opening(arrays, routine)
-        body += self._checks() + self._scale_line(routine)
+        body += self._hyperparameter_checks([i for i in program.inputs if not i.is_array])
+        body += self._data_checks() + self._scale_line(routine)
         body += self._routine(routine, "Forward" if self._kernel.extra_results else None)
         doc = _face_doc(
             f"{program.title}", [i for i in program.inputs if i.is_array],
@@ -116,7 +123,9 @@ class _Module:
         routine = self._kernel.backward
         hyper = {i.name for i in self._kernel.backward_hyperparameters()}
         arrays = [(n, s) for n, s in routine.arguments if n not in hyper and n != "scale"]
-        body = self._opening(arrays, routine) + self._scale_line(routine)
+        body = self._opening(arrays, routine)
+        body += self._hyperparameter_checks(self._kernel.backward_hyperparameters())
+        body += self._scale_line(routine)
         multiple = len(self._program.variables) > 1
         body += self._routine(routine, "Gradients" if multiple else None)
         parameters = [f"{n}: {'Array' if width(s) else 'float'}" for n, s in arrays]
@@ -195,8 +204,8 @@ class _Module:
             lines.append(f'    ("{name}", {name}, ({inner})),')
         lines.append(")")
         for name in scalars:
-            self._helpers.add("_scalar")
-            lines.append(f'{name} = _scalar("{name}", {name}, dtype)')
+            self._helpers.add("_number")
+            lines.append(f'{name} = dtype.type(_number("{name}", {name}))')
         wanted = _sizes_used(routine, self._program)
         available = [d for d in self._program.sizes if any(d in dims for _, dims in checked)]
         used = [d for d in available if d in wanted]
@@ -215,16 +224,18 @@ class _Module:
     def _is_target(self, name: str) -> bool:
         return any(i.name == name and i.role == "target" for i in self._program.inputs)
 
-    def _checks(self) -> list[str]:
-        """Domains of hyperparameters and data, and the smallest batch."""
+    def _hyperparameter_checks(self, items: Iterable[Input]) -> list[str]:
+        lines = []
+        for item in items:
+            self._helpers.add(f"_{item.domain}")
+            lines.append(f'{item.name} = _{item.domain}("{item.name}", {item.name})')
+        return lines
+
+    def _data_checks(self) -> list[str]:
+        """Domains of data, and the smallest batch."""
         lines = []
         for item in self._program.inputs:
-            if item.role == "hyperparameter":
-                self._helpers.add("_hyperparameter")
-                lines.append(
-                    f'{item.name} = _hyperparameter("{item.name}", {item.name}, "{item.domain}")'
-                )
-            elif item.domain in ("positive", "nonnegative"):
+            if item.is_array and item.domain in ("positive", "nonnegative"):
                 sign, text = ("<=", "> 0") if item.domain == "positive" else ("<", ">= 0")
                 lines += [
                     f"if ({item.name} {sign} 0).any():",
@@ -246,37 +257,33 @@ class _Module:
         return _Body(self, routine, tuple_name).lines()
 
     def _function(self, name: str, stable: StableScalar) -> dict[str, Any]:
+        """A scalar function of arrays; where its last operation is one of NumPy's it takes `out`."""
         variables = [v.name for v in stable.function.variables]
         first = variables[0]
         body = []
         if stable.lower:
-            body.append(f"{first} = np.maximum({first}, -{ARGUMENT_BOUND})")
+            body.append(f"{first} = np.maximum({first}, -{_bound(stable)})")
         if stable.upper:
-            body.append(f"{first} = np.minimum({first}, {ARGUMENT_BOUND})")
-        text, exact = _short_form(stable)
-        source = text or scalar_source(stable.expr, self._helpers)
-        if not stable.function.is_smooth and not exact:
-            body.append(f"value = {source}")
-            body.append(f"return np.where(np.isnan({first}), {first}, value).astype({first}.dtype)")
+            body.append(f"{first} = np.minimum({first}, {_bound(stable)})")
+        call = last_operation(stable, self._helpers)
+        if call is not None:
+            variables.append("out=None")
+            body.append(f"return {call}")
+        elif hides_nan(stable.expr, stable.function.variables[0]):
+            source = scalar_source(stable.expr, self._helpers)
+            body.append(f"value = {source}.astype({first}.dtype, copy=False)")
+            body.append(f"np.copyto(value, {first}, where=np.isnan({first}))")
+            body.append("return value")
         else:
-            body.append(f"return {source}")
+            body.append(f"return {scalar_source(stable.expr, self._helpers)}")
         doc = f"{stable.function.expr} in a form that stays finite."
         if stable.expr == stable.function.expr:
             doc = f"{stable.function.expr}."
         return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
 
 
-def _short_form(stable: StableScalar) -> tuple[str | None, bool]:
-    """max(x, 0) and its derivative are single operations of NumPy, which let NaN through."""
-    import sympy as sp
-
-    x = stable.function.variables[0]
-    if len(stable.function.variables) == 1 and isinstance(stable.expr, sp.Piecewise):
-        if stable.expr == sp.Piecewise((x, x > 0), (0, True)):
-            return f"np.maximum({x}, 0)", True
-        if stable.expr == sp.Piecewise((1, x > 0), (0, True)):
-            return f"np.heaviside({x}, 0).astype({x}.dtype, copy=False)", True
-    return None, False
+def _bound(stable: StableScalar) -> str:
+    return str(stable.bound) if stable.bound < 10**6 else f"{float(stable.bound)!r}"
 
 
 class _Body:
@@ -291,7 +298,7 @@ class _Body:
         self._arrays = {n for n, s in routine.arguments if width(s)}
 
     def lines(self) -> list[str]:
-        self._module._helpers.update({"_result", "_deliver", "_check_out"} if self._buffered() else set())
+        self._module._helpers.update({"_result", "_deliver"} if self._buffered() else {"_deliver"})
         if len(self._routine.results) > 1:
             self._module._helpers.add("_buffers")
             names = ", ".join(f'"{r}"' for r in self._routine.results)
@@ -336,7 +343,8 @@ class _Body:
         elif step.left.cols == "1":
             self._allocate(step.target, shape)
             left, right = printer.show(step.left), printer.show(step.right)
-            self._lines.append(f"np.multiply({left}[:, None], {right}, out={step.target})")
+            column = "[:, None]" if width(shape) == 2 else ""
+            self._lines.append(f"np.multiply({left}{column}, {right}, out={step.target})")
         else:
             self._allocate(step.target, shape)
             left, right = printer.show(step.left), printer.show(step.right)
@@ -355,6 +363,9 @@ class _Body:
             inputs = ", ".join(n for n, s in self._routine.arguments if width(s))
             out = f"out_{name}" if len(self._routine.results) > 1 else "out"
             self._lines.append(f'{name} = _result({out}, "{name}", {inner}, {dtype}, {inputs})')
+        elif width(shape) == 2:
+            self._module._helpers.update({"_result", "_check_out"})
+            self._lines.append(f'{name} = _result(None, "{name}", {inner}, {dtype})')
         else:
             self._lines.append(f"{name} = np.empty({inner}, {dtype})")
         self._arrays.add(name)
@@ -414,6 +425,9 @@ class _Body:
             return (
                 f"np.maximum({statement.name}, {block}.max(axis=0), out={statement.name})"
             )
+        if _is_shifted_mean(reduction):
+            data = printer.show(reduction.args[0])
+            return f"{statement.name} += ({data} - {reduction.args[0].attr}[:1]).sum(axis=0)"
         op = reduction.op.replace("mean", "sum")
         summed = ex.node(op, reduction.args, reduction.shape)
         text = printer.show(summed)
@@ -427,6 +441,8 @@ class _Body:
         name = statement.name
         if reduction.op == "columns_mean":
             self._lines.append(f"{name} /= max({reduction.args[0].rows}, 1)")
+            if _is_shifted_mean(reduction):
+                self._lines.append(f"{name} += {reduction.args[0].attr}[:1].sum(axis=0)")
         if reduction.op == "columns_shift":
             self._lines.append(f"{name}[{name} == -np.inf] = 0")
         if statement.expr.op == "at_least_one":
@@ -439,16 +455,19 @@ class _Body:
         for result in self._routine.results:
             shape = self._routine.shape(result)
             out = f"out_{result}" if len(self._routine.results) > 1 else "out"
-            if not width(shape):
-                values.append(f"dtype.type({result})")
-            else:
-                values.append(f'_deliver("{result}", {result}, {out})')
+            value = result if width(shape) else f"dtype.type({result})"
+            values.append(f'_deliver("{result}", {value}, {out})')
         if self._tuple_name:
             self._lines.append(f"return {self._tuple_name}(")
             self._lines += [f"    {value}," for value in values]
             self._lines.append(")")
         else:
             self._lines.append(f"return {values[0]}")
+
+
+def _is_shifted_mean(reduction: Expr) -> bool:
+    """The mean of data, taken of differences to the first row: exact for constant columns."""
+    return reduction.op == "columns_mean" and reduction.args[0].op == "symbol"
 
 
 def _parameters(program: Program) -> list[str]:

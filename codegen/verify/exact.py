@@ -110,6 +110,7 @@ class _Pool:
         self._sizes = sizes
         self._rng = random.Random(f"{seed}:{program.name}:{sizes}")  # noqa: S311
         self._points: list[_Prepared] = []
+        self._exhausted = False
         self._upstream = ex.symbol(program.upstream, program.output.shape)
         branching = any(_branches(node) for node in ex.topological(program.output))
         self._wanted_points = _BRANCHING_POINTS if branching else 1
@@ -143,12 +144,13 @@ class _Pool:
         )
 
     def _prepared(self, index: int) -> _Prepared | None:
-        while len(self._points) <= index:
+        while len(self._points) <= index and not self._exhausted:
             point = draw_point(self._program, self._sizes, self._rng)
             if point is None:
-                return None
-            self._points.append(self._prepare(point))
-        return self._points[index]
+                self._exhausted = True
+            else:
+                self._points.append(self._prepare(point))
+        return self._points[index] if index < len(self._points) else None
 
     def _prepare(self, point: Point) -> _Prepared:
         evaluation = point.evaluation()

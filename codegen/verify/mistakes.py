@@ -46,13 +46,14 @@ def changes(program: Program, variable: str, gradients: dict[str, Expr]) -> Iter
     for name, other in gradients.items():
         if name != variable and other.shape == gradient.shape:
             yield Change("variable", gradient, other)
-    for node in _backward_nodes(gradient, leaves):
+    nodes = _backward_nodes(gradient, leaves)
+    for node in nodes:
         for kind, mistakes in _MISTAKES.items():
             for mistaken in mistakes(node):
                 if mistaken.shape == node.shape:
                     yield Change(kind, node, mistaken)
         yield from _own_functions(program, node)
-    yield from _leaf_changes(program, leaves)
+    yield from _leaf_changes(program, leaves, nodes)
 
 
 def _own_functions(program: Program, node: Expr) -> Iterator[Change]:
@@ -63,7 +64,9 @@ def _own_functions(program: Program, node: Expr) -> Iterator[Change]:
                 yield Change("function", node, forward)
 
 
-def _leaf_changes(program: Program, leaves: Sequence[Expr]) -> Iterator[Change]:
+def _leaf_changes(
+    program: Program, leaves: Sequence[Expr], nodes: Sequence[Expr]
+) -> Iterator[Change]:
     """Upstream gradients lost or squared, other values saved, sizes exchanged."""
     upstream = ex.symbol(program.upstream, program.output.shape)
     values = [i.expr for i in program.inputs if i.is_array]
@@ -78,15 +81,21 @@ def _leaf_changes(program: Program, leaves: Sequence[Expr]) -> Iterator[Change]:
             for dim in program.sizes:
                 yield Change("size", leaf, ex.size(dim))
         elif leaf.op != "number":
+            branching = _only_branches(leaf, nodes)
             for value in [*values, upstream]:
-                if value.shape == leaf.shape and value is not leaf and not _clipped(value, leaf):
+                may_decide_alike = branching and leaf in ex.topological(value)
+                if value.shape == leaf.shape and value is not leaf and not may_decide_alike:
                     yield Change("saved", leaf, value)
 
 
-def _clipped(value: Expr, leaf: Expr) -> bool:
-    """max(x, 0) > 0 holds where x > 0 does: such a value in place of x need be no mistake."""
-    f = value.attr
-    return isinstance(f, ScalarFunction) and not f.is_smooth and leaf in value.args
+def _only_branches(leaf: Expr, nodes: Sequence[Expr]) -> bool:
+    """Whether a value only decides branches and maxima: max(x, 0) > 0 holds where x > 0 does."""
+    return all(
+        node.op in ("rows_select", "columns_select")
+        or (isinstance(node.attr, ScalarFunction) and not node.attr.is_smooth)
+        for node in nodes
+        if leaf in node.args
+    )
 
 
 def leaves_of(program: Program, gradient: Expr) -> list[Expr]:
@@ -160,14 +169,20 @@ def _axes(node: Expr) -> Iterator[Expr]:
 def _transposes(node: Expr) -> Iterator[Expr]:
     if node.op == "matmul":
         left, right = node.args
-        if left.rows == left.cols:
+        if left.rows == left.cols and not _is_diagonal(left):
             yield left.T @ right
-        if right.rows == right.cols:
+        if right.rows == right.cols and not _is_diagonal(right):
             yield left @ right.T
         if right.shape == left.shape and left.rows == left.cols:
             yield right @ left
-    if node.op == "transpose" and node.rows == node.cols:
+    if node.op == "transpose" and node.rows == node.cols and not _is_diagonal(node):
         yield node.args[0]
+
+
+def _is_diagonal(node: Expr) -> bool:
+    return node.op in ("Diag", "identity") or (
+        node.op == "transpose" and _is_diagonal(node.args[0])
+    )
 
 
 def _means(node: Expr) -> Iterator[Expr]:

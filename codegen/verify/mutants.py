@@ -1,8 +1,9 @@
 """P6: planted mistakes measure the checks. P1 and P2 judge every mutant, each on its own.
 
 Input: a program and its gradients. Output: mutants, each the gradient of one variable with one
-mistake of `mistakes` in it, and a `MutantReport` of who rejected them. A mutant that P1 proves
-equal to the gradient and P2 cannot tell from it is no mistake and is listed as equivalent.
+mistake of `mistakes` in it, and a `MutantReport` of who rejected them. A change may leave the
+value as it was, such as max(x, 0) > 0 for x > 0: what P2 cannot tell from the gradient and P1
+proves equal, or else P3 confirms, is no mistake and is listed as equivalent.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..prove import Proof, is_proved, route_b
 from ..text import to_text
 from .exact import ExactChecker
 from .mistakes import changes, leaves_of
+from .oracle import check_oracle
 
 LARGEST_COUNT = 40
 
@@ -41,46 +43,48 @@ class Verdict:
     mutant: Mutant
     killed_by_proof: bool
     killed_exactly: bool
+    equal_to_oracle: bool
     counterexample: str | None
 
     @property
     def is_equivalent(self) -> bool:
-        return not self.killed_by_proof and not self.killed_exactly
-
-    @property
-    def survives(self) -> bool:
-        return self.killed_by_proof != self.killed_exactly
+        """No mistake after all: P2 finds no difference, and P1 proves or P3 confirms it."""
+        return not self.killed_exactly and (not self.killed_by_proof or self.equal_to_oracle)
 
 
 @dataclass(frozen=True)
 class MutantReport:
-    """Counts leave equivalent mutants out; `survivors` escaped one of the two checks."""
+    """All counts leave equivalent mutants out; `survivors` escaped P1 or P2."""
 
     verdicts: tuple[Verdict, ...]
 
     @property
+    def equivalent(self) -> tuple[Mutant, ...]:
+        return tuple(v.mutant for v in self.verdicts if v.is_equivalent)
+
+    @property
     def mutants(self) -> tuple[Mutant, ...]:
-        return tuple(v.mutant for v in self.verdicts if not v.is_equivalent)
-
-    @property
-    def total(self) -> int:
-        return len(self.mutants)
-
-    @property
-    def killed_by_proof(self) -> int:
-        return sum(v.killed_by_proof for v in self.verdicts)
-
-    @property
-    def killed_exactly(self) -> int:
-        return sum(v.killed_exactly for v in self.verdicts)
+        return tuple(v.mutant for v in self._judged)
 
     @property
     def survivors(self) -> tuple[Mutant, ...]:
-        return tuple(v.mutant for v in self.verdicts if v.survives)
+        return tuple(v.mutant for v in self._judged if not (v.killed_by_proof and v.killed_exactly))
 
     @property
-    def equivalent(self) -> tuple[Mutant, ...]:
-        return tuple(v.mutant for v in self.verdicts if v.is_equivalent)
+    def total(self) -> int:
+        return len(self._judged)
+
+    @property
+    def killed_by_proof(self) -> int:
+        return sum(v.killed_by_proof for v in self._judged)
+
+    @property
+    def killed_exactly(self) -> int:
+        return sum(v.killed_exactly for v in self._judged)
+
+    @property
+    def _judged(self) -> tuple[Verdict, ...]:
+        return tuple(v for v in self.verdicts if not v.is_equivalent)
 
 
 def mutants(program: Program, gradients: Sequence[tuple[str, Expr]]) -> list[Mutant]:
@@ -117,9 +121,12 @@ def run_mutants(
     wanted, entry = dict(proof.gradients), Entries(program.positive)
     verdicts = []
     for mutant in mutants(program, gradients):
+        claim = [(mutant.variable, mutant.gradient)]
         proved = _is_proved(wanted[mutant.variable], mutant.gradient, entry, program.facts)
-        exact = checker.check([(mutant.variable, mutant.gradient)])
-        verdicts.append(Verdict(mutant, not proved, not exact.ok, exact.counterexample))
+        exact = checker.check(claim)
+        confirmed = exact.ok and not proved and check_oracle(program, claim).ok
+        verdict = Verdict(mutant, not proved, not exact.ok, confirmed, exact.counterexample)
+        verdicts.append(verdict)
     return MutantReport(tuple(verdicts))
 
 

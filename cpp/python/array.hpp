@@ -4,7 +4,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <type_traits>
 
@@ -42,6 +45,11 @@ constexpr int type_number() {
     if constexpr (std::is_same_v<T, std::int64_t>) return api::NPY_INT64_;
 }
 
+template <class T>
+constexpr const char* type_name() {
+    return sizeof(T) == sizeof(float) ? "float32" : "float64";
+}
+
 /// A borrowed numpy.ndarray.
 class Array {
 public:
@@ -54,6 +62,7 @@ public:
     PyObject* object() const { return array_; }
     char* data() const { return proxy()->data; }
     int dimensions() const { return proxy()->nd; }
+    const Index* sizes() const { return proxy()->dimensions; }
     Index size(int axis) const { return proxy()->dimensions[axis]; }
     Index stride(int axis) const { return proxy()->strides[axis]; }  // bytes
     int type() const { return descriptor()->type_num; }
@@ -72,11 +81,23 @@ public:
         return stride(0) >= size(1) * item && stride(0) % item == 0;
     }
 
-    /// Whether it is as new_array makes it.
-    bool contiguous_in_place() const {
+    /// Whether its entries are adjacent in row order, aligned and native.
+    bool in_row_order() const {
         using api = py::detail::npy_api;
-        constexpr int flags = api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ | api::NPY_ARRAY_WRITEABLE_;
+        constexpr int flags = api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_;
         return (proxy()->flags & flags) == flags && !is_foreign();
+    }
+
+    /// Whether it is as new_array makes it.
+    bool contiguous_in_place() const { return in_row_order() && writeable(); }
+
+    bool has_shape_of(Array other) const {
+        return dimensions() == other.dimensions() && std::equal(sizes(), sizes() + dimensions(), other.sizes());
+    }
+
+    /// How many there are.
+    Index entries() const {
+        return std::accumulate(sizes(), sizes() + dimensions(), Index(1), std::multiplies<Index>());
     }
 
     /// Whether the bytes that two arrays span have any in common.

@@ -1,26 +1,13 @@
 #include "layer.hpp"
 
-#include <exception>
 #include <string>
 #include <utility>
+
+#include "guarded.hpp"
 
 namespace gradwright::python {
 
 namespace {
-
-/// Run body; a C++ exception becomes a Python one.
-template <class Body>
-PyObject* guarded(Body&& body) noexcept {
-    try {
-        return body();
-    } catch (const ErrorSet&) {
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
-}
 
 const Layer* layer_of(PyObject* capsule) {
     return static_cast<const Layer*>(PyCapsule_GetPointer(capsule, nullptr));
@@ -115,7 +102,7 @@ PyObject* Layer::output_and_pullback(const Call& call) const {
         if (source.source == Saved::argument) {
             object = call.object(source.position);
             object = object != nullptr ? Py_NewRef(object)
-                                       : PyFloat_FromDouble(forward_.parameters[source.position].default_value);
+                                       : forward_.parameters[source.position].default_value().release().ptr();
         } else {
             object = Py_NewRef(single ? result.ptr()
                                       : PyTuple_GET_ITEM(result.ptr(), static_cast<Py_ssize_t>(source.position)));

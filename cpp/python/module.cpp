@@ -7,12 +7,14 @@
 
 #include "layer.hpp"
 #include "openblas.hpp"
+#include "optimizer.hpp"
 
 namespace py = pybind11;
 
 PYBIND11_MODULE(_kernels, module) {
     using gradwright::Gemm;
     using gradwright::python::Layer;
+    using gradwright::python::Optimizer;
 
     gradwright::python::use_bundled_blas();
     module.attr("bundled_blas") = gradwright::python::bundled_blas();
@@ -36,4 +38,10 @@ PYBIND11_MODULE(_kernels, module) {
         return std::strcmp(a->name(), b->name()) < 0;
     });
     for (Layer* layer : layers) layer->add_to(module);
+
+    auto& optimizers = Optimizer::all();
+    std::sort(optimizers.begin(), optimizers.end(), [](const Optimizer* a, const Optimizer* b) {
+        return std::strcmp(a->name(), b->name()) < 0;
+    });
+    for (Optimizer* optimizer : optimizers) optimizer->add_to(module);
 }

@@ -9,6 +9,36 @@
 
 namespace gradwright::python {
 
+/// OverflowError if an array of this shape cannot exist.
+template <class T>
+void check_size(const Call& call, int dimensions, const Index* sizes) {
+    constexpr Index limit = std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T));
+    if (dimensions == 2 && sizes[1] != 0 && sizes[0] > limit / sizes[1]) {
+        raise(PyExc_OverflowError, "%s: an array of shape (%zd, %zd) is larger than any memory", call.layer(), sizes[0],
+              sizes[1]);
+    }
+}
+
+/// Memory that a kernel needs while it runs.
+template <class T>
+class Scratch {
+public:
+    template <class... Sizes>
+    explicit Scratch(const Call& call, const Sizes&... sizes) : sizes_{static_cast<Index>(sizes)...} {
+        check_size<T>(call, sizeof...(sizes), sizes_);
+        array_ = recycler().array<T>(sizeof...(sizes), sizes_);
+    }
+
+    Matrix<T> matrix() const { return {data(), sizes_[0], sizes_[1]}; }
+    Vector<T> vector() const { return {data(), sizes_[0]}; }
+
+private:
+    T* data() const { return reinterpret_cast<T*>(Array(array_.ptr()).data()); }
+
+    Index sizes_[2];
+    py::object array_;
+};
+
 /// Result number `position` of a call.  Without sizes it is a scalar, returned as a NumPy scalar.
 template <class T>
 class Output {
@@ -16,7 +46,7 @@ public:
     template <class... Sizes>
     Output(const Call& call, std::size_t position, const Sizes&... sizes)
         : dimensions_(sizeof...(sizes)), sizes_{static_cast<Index>(sizes)...} {
-        check_size(call);
+        check_size<T>(call, dimensions_, sizes_);
         PyObject* buffer = call.out(position);
         if (buffer != nullptr) check_buffer(call, buffer);
         if (buffer != nullptr) buffer_ = py::reinterpret_borrow<py::object>(buffer);
@@ -50,18 +80,10 @@ public:
     }
 
 private:
-    void check_size(const Call& call) const {
-        constexpr Index limit = std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T));
-        if (dimensions_ == 2 && sizes_[1] != 0 && sizes_[0] > limit / sizes_[1]) {
-            raise(PyExc_OverflowError, "%s: a result of shape (%zd, %zd) is larger than any memory", call.layer(),
-                  sizes_[0], sizes_[1]);
-        }
-    }
-
     void check_buffer(const Call& call, PyObject* buffer) const {
         if (!Array::check(buffer) || Array(buffer).type() != type_number<T>()) {
             raise(PyExc_TypeError, "%s: out must be an array of %s, got %s", call.layer(),
-                  sizeof(T) == sizeof(float) ? "float32" : "float64", describe(buffer).c_str());
+                  type_name<T>(), describe(buffer).c_str());
         }
         const Array array(buffer);
         bool same = array.dimensions() == dimensions_;

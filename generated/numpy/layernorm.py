@@ -18,7 +18,7 @@ Conventions: the variance is biased (divided by K).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,15 +62,15 @@ def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out:
         ("beta", beta, ("K",)),
     )
     N, K = sizes["N"], sizes["K"]
-    epsilon = _hyperparameter("epsilon", epsilon, "positive")
+    epsilon = _positive("epsilon", epsilon)
     out_Y, out_mu, out_inv_std = _buffers(out, ("Y", "mu", "inv_std"))
     mu = _result(out_mu, "mu", (N,), np.float64, X, gamma, beta)
     inv_std = _result(out_inv_std, "inv_std", (N,), dtype, X, gamma, beta)
     Y = _result(out_Y, "Y", (N, K), dtype, X, gamma, beta)
     for rows in _row_blocks(N, K):
-        mu[rows] = X[rows].sum(axis=1, dtype=np.float64) / max(K, 1)
-        R = (X[rows] - mu[rows, None]).astype(dtype, copy=False)
-        var = np.einsum("nk,nk->n", R, R) / max(K, 1)
+        mu[rows] = _means(X[rows], axis=1)
+        R = _difference(X[rows], mu[rows, None])
+        var = np.vecdot(R, R) / max(K, 1)
         inv_std[rows] = 1 / np.sqrt(var + epsilon)
         Z = inv_std[rows, None] * R
         np.add(gamma * Z, beta, out=Y[rows])
@@ -100,10 +100,10 @@ def backward(DY: Array, X: Array, gamma: Array, inv_std: Array, mu: Array, *, ou
     Dgamma = np.zeros(K)
     Dbeta = np.zeros(K)
     for rows in _row_blocks(N, K):
-        R = (X[rows] - mu[rows, None]).astype(dtype, copy=False)
+        R = _difference(X[rows], mu[rows, None])
         Z = inv_std[rows, None] * R
-        sum_gamma_Z_DY = np.einsum("nk,nk->n", gamma * Z, DY[rows])
-        sum_gamma_DY = DY[rows] @ gamma
+        sum_gamma_Z_DY = np.vecdot(gamma * Z, DY[rows])
+        sum_gamma_DY = np.vecdot(DY[rows], gamma)
         np.multiply(inv_std[rows, None], gamma * DY[rows] - (sum_gamma_Z_DY[:, None] / K) * Z - (sum_gamma_DY[:, None] / K), out=DX[rows])
         Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
         Dbeta += DY[rows].sum(axis=0)
@@ -131,52 +131,67 @@ def vjp(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05) -> tuple[An
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
     """The arrays in row order, their dtype and the sizes their shapes agree on."""
-    arrays, dtype, owner = [], None, ""
+    arrays: list[Array] = []
     sizes: dict[str, int] = {}
-    places: dict[str, tuple[str, int, tuple[int, ...]]] = {}
+    dtype, ordered = None, True
     for name, array, dims in arguments:
-        wanted = "float64" if name in _FLOAT64 else "float32 or float64"
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{_LAYER}: {name} is {type(array).__name__}, expected an array of {wanted}")
-        if array.dtype != np.float64 and (array.dtype != np.float32 or name in _FLOAT64):
-            raise TypeError(f"{_LAYER}: {name} has dtype {array.dtype}, expected {wanted}")
-        if name not in _FLOAT64:
-            if dtype is not None and array.dtype != dtype:
-                raise TypeError(
-                    f"{_LAYER}: {owner} is {dtype} and {name} is {array.dtype}; use one dtype"
-                )
-            dtype, owner = array.dtype, name
+        if dtype is None or not isinstance(array, np.ndarray) or array.dtype != dtype or name in _FLOAT64:
+            dtype = _dtype(name, array, dtype, arguments)
         if array.ndim != len(dims):
-            raise ValueError(
-                f"{_LAYER}: expected {name} of shape ({', '.join(dims)}), got {array.shape}"
-            )
-        for axis, (dim, count) in enumerate(zip(dims, array.shape)):
-            other, place, shape = places.setdefault(dim, (name, axis, array.shape))
+            expected = f"({dims[0]},)" if len(dims) == 1 else f"({', '.join(dims)})"
+            raise ValueError(f"{_LAYER}: expected {name} of shape {expected}, got {array.shape}")
+        for dim, count in zip(dims, array.shape):
             if sizes.setdefault(dim, count) != count:
-                raise ValueError(
-                    f"{_LAYER}: expected {other}.shape[{place}] == {name}.shape[{axis}], "
-                    f"got {other} {shape} and {name} {array.shape}"
-                )
-        if not (array.flags.c_contiguous and array.flags.aligned):
-            array = np.array(array, order="C")
+                raise ValueError(_disagreement(dim, name, arguments))
+        flags = array.flags
+        ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays, dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
 
-def _hyperparameter(name: str, value: Any, domain: str) -> float:
-    """A real number within its domain."""
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.floating, np.integer)):
-        raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
-    value = float(value)
-    allowed = {
-        "positive": 0 < value < np.inf,
-        "nonnegative": 0 <= value < np.inf,
-        "unit": 0 <= value < 1,
-        "real": np.isfinite(value),
-    }
-    if not allowed[domain]:
-        wanted = {"positive": "> 0", "nonnegative": ">= 0", "unit": "in [0, 1)", "real": "finite"}
-        raise ValueError(f"{_LAYER}: expected {name} {wanted[domain]}, got {value}")
-    return value
+def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
+    """The dtype of all arrays: float32 or float64; statistics are always float64."""
+    wanted = "float64" if name in _FLOAT64 else "float32 or float64"
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{_LAYER}: {name} is {type(array).__name__}, expected an array of {wanted}")
+    if array.dtype != np.float64 and (array.dtype != np.float32 or name in _FLOAT64):
+        raise TypeError(f"{_LAYER}: {name} has dtype {array.dtype}, expected {wanted}")
+    if name in _FLOAT64:
+        return dtype
+    if dtype is not None:
+        first = next(n for n, _, _ in arguments if n not in _FLOAT64)
+        raise TypeError(f"{_LAYER}: {first} is {dtype} and {name} is {array.dtype}; use one dtype")
+    return array.dtype
+
+def _disagreement(dim: str, name: str, arguments: Any) -> str:
+    """Which two shapes differ in a size."""
+    places = [(n, d.index(dim), a.shape) for n, a, d in arguments if dim in d]
+    first, axis, shape = places[0]
+    other, place, found = next(p for p in places if p[0] == name)
+    if first == name:
+        place = next(d for n, _, d in arguments if n == name).index(dim, axis + 1)
+    return f"{_LAYER}: expected {first}.shape[{axis}] == {other}.shape[{place}], got {first} {shape} and {other} {found}"
+
+def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
+    """Copies of the arrays that are strided, unaligned or in Fortran order."""
+    rows, cols = sorted([1, *sizes.values()])[:-3:-1]
+    if rows * cols > 2**60:
+        raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
+    return [np.require(array, requirements=("C", "A")) for array in arrays]
+
+def _positive(name: str, value: Any) -> float:
+    """A hyperparameter > 0."""
+    number = _number(name, value)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{_LAYER}: expected {name} > 0, got {value}")
+    return number
+
+def _number(name: str, value: Any) -> float:
+    """A real number as a float."""
+    if isinstance(value, (float, int, np.floating, np.integer)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
+        return float(value)
+    raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
 
 def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     """One optional buffer for each result."""
@@ -184,6 +199,10 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
         return (None,) * len(names)
     if not isinstance(out, tuple) or len(out) != len(names):
         raise TypeError(f"{_LAYER}: out is a tuple of {len(names)} arrays or None: {', '.join(names)}")
+    given = [buffer for buffer in out if isinstance(buffer, np.ndarray)]
+    for place, buffer in enumerate(given):
+        if any(np.may_share_memory(buffer, other) for other in given[:place]):
+            raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
 
 def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
@@ -193,9 +212,12 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
         usable = out.flags.c_contiguous and out.flags.aligned
         if usable and not any(np.may_share_memory(out, array) for array in inputs):
             return out
-    return np.empty(shape, dtype)
+    try:
+        return np.empty(shape, dtype)
+    except ValueError:
+        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
-def _deliver(name: str, result: Array, out: Any) -> Array:
+def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
         return result
@@ -213,9 +235,25 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     if not out.flags.writeable:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
-def _row_blocks(rows: int, cols: int) -> Iterator[slice]:
+def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
     step = max(1, 32768 // max(cols, 1))
-    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+    if 0 < rows <= step:
+        return (slice(0, rows),)
+    return [slice(first, first + step) for first in range(0, rows, step)]
+
+def _means(block: Array, axis: int) -> Array:
+    """Means along an axis in float64, as differences to the first entry: exact for constant data."""
+    first = block[:, :1] if axis else block[:1]
+    count = np.float64(max(block.shape[axis], 1))
+    return (block - first).sum(axis=axis) / count + first.sum(axis=axis)
+
+def _difference(block: Array, offset: Array, out: Any = None) -> Array:
+    """block - offset with the accuracy of a float64 offset, in the dtype of the block."""
+    high = offset.astype(block.dtype)
+    result = np.subtract(block, high, out=out)
+    if block.dtype != offset.dtype:
+        result -= (offset - high).astype(block.dtype)
+    return result
 
 _FLOAT64 = frozenset({'mu'})

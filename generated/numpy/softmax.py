@@ -11,7 +11,7 @@ Proved for every N and K (proof ce4fe184f0bb).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +57,7 @@ def backward(DY: Array, Y: Array, *, out: Any = None) -> Array:
     N, K = sizes["N"], sizes["K"]
     DZ = _result(out, "DZ", (N, K), dtype, DY, Y)
     for rows in _row_blocks(N, K):
-        sum_Y_DY = np.einsum("nk,nk->n", Y[rows], DY[rows])
+        sum_Y_DY = np.vecdot(Y[rows], DY[rows])
         np.multiply(Y[rows], DY[rows] - sum_Y_DY[:, None], out=DZ[rows])
     return _deliver("DZ", DZ, out)
 
@@ -77,36 +77,52 @@ def vjp(Z: Array) -> tuple[Any, Callable[[Any], Any]]:
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
     """The arrays in row order, their dtype and the sizes their shapes agree on."""
-    arrays, dtype, owner = [], None, ""
+    arrays: list[Array] = []
     sizes: dict[str, int] = {}
-    places: dict[str, tuple[str, int, tuple[int, ...]]] = {}
+    dtype, ordered = None, True
     for name, array, dims in arguments:
-        wanted = "float64" if name in _FLOAT64 else "float32 or float64"
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{_LAYER}: {name} is {type(array).__name__}, expected an array of {wanted}")
-        if array.dtype != np.float64 and (array.dtype != np.float32 or name in _FLOAT64):
-            raise TypeError(f"{_LAYER}: {name} has dtype {array.dtype}, expected {wanted}")
-        if name not in _FLOAT64:
-            if dtype is not None and array.dtype != dtype:
-                raise TypeError(
-                    f"{_LAYER}: {owner} is {dtype} and {name} is {array.dtype}; use one dtype"
-                )
-            dtype, owner = array.dtype, name
+        if dtype is None or not isinstance(array, np.ndarray) or array.dtype != dtype or name in _FLOAT64:
+            dtype = _dtype(name, array, dtype, arguments)
         if array.ndim != len(dims):
-            raise ValueError(
-                f"{_LAYER}: expected {name} of shape ({', '.join(dims)}), got {array.shape}"
-            )
-        for axis, (dim, count) in enumerate(zip(dims, array.shape)):
-            other, place, shape = places.setdefault(dim, (name, axis, array.shape))
+            expected = f"({dims[0]},)" if len(dims) == 1 else f"({', '.join(dims)})"
+            raise ValueError(f"{_LAYER}: expected {name} of shape {expected}, got {array.shape}")
+        for dim, count in zip(dims, array.shape):
             if sizes.setdefault(dim, count) != count:
-                raise ValueError(
-                    f"{_LAYER}: expected {other}.shape[{place}] == {name}.shape[{axis}], "
-                    f"got {other} {shape} and {name} {array.shape}"
-                )
-        if not (array.flags.c_contiguous and array.flags.aligned):
-            array = np.array(array, order="C")
+                raise ValueError(_disagreement(dim, name, arguments))
+        flags = array.flags
+        ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays, dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+
+def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
+    """The dtype of all arrays: float32 or float64; statistics are always float64."""
+    wanted = "float64" if name in _FLOAT64 else "float32 or float64"
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{_LAYER}: {name} is {type(array).__name__}, expected an array of {wanted}")
+    if array.dtype != np.float64 and (array.dtype != np.float32 or name in _FLOAT64):
+        raise TypeError(f"{_LAYER}: {name} has dtype {array.dtype}, expected {wanted}")
+    if name in _FLOAT64:
+        return dtype
+    if dtype is not None:
+        first = next(n for n, _, _ in arguments if n not in _FLOAT64)
+        raise TypeError(f"{_LAYER}: {first} is {dtype} and {name} is {array.dtype}; use one dtype")
+    return array.dtype
+
+def _disagreement(dim: str, name: str, arguments: Any) -> str:
+    """Which two shapes differ in a size."""
+    places = [(n, d.index(dim), a.shape) for n, a, d in arguments if dim in d]
+    first, axis, shape = places[0]
+    other, place, found = next(p for p in places if p[0] == name)
+    if first == name:
+        place = next(d for n, _, d in arguments if n == name).index(dim, axis + 1)
+    return f"{_LAYER}: expected {first}.shape[{axis}] == {other}.shape[{place}], got {first} {shape} and {other} {found}"
+
+def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
+    """Copies of the arrays that are strided, unaligned or in Fortran order."""
+    rows, cols = sorted([1, *sizes.values()])[:-3:-1]
+    if rows * cols > 2**60:
+        raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
+    return [np.require(array, requirements=("C", "A")) for array in arrays]
 
 def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
     """The array to compute into: `out` where it can be used, else a new one."""
@@ -115,9 +131,12 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
         usable = out.flags.c_contiguous and out.flags.aligned
         if usable and not any(np.may_share_memory(out, array) for array in inputs):
             return out
-    return np.empty(shape, dtype)
+    try:
+        return np.empty(shape, dtype)
+    except ValueError:
+        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
-def _deliver(name: str, result: Array, out: Any) -> Array:
+def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
         return result
@@ -135,10 +154,12 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     if not out.flags.writeable:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
-def _row_blocks(rows: int, cols: int) -> Iterator[slice]:
+def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
     step = max(1, 32768 // max(cols, 1))
-    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+    if 0 < rows <= step:
+        return (slice(0, rows),)
+    return [slice(first, first + step) for first in range(0, rows, step)]
 
 def _shift(block: Array, axis: int) -> Array:
     """The maximum, or 0 where that is -inf: any shift gives the same result, a finite one is safe."""

@@ -151,9 +151,9 @@ def _buffer(like: Any, layout: str) -> Array:
     if layout == "misaligned":
         raw = np.zeros(array.nbytes + 1, np.uint8)[1:]
         return raw.view(array.dtype).reshape(array.shape)
-    if layout == "spread":
+    if layout == "spread" and array.ndim:
         return _spread(np.full_like(array, 7), 2)
-    return np.full_like(array, 7, order=layout)  # type: ignore[call-overload,no-any-return]
+    return np.full_like(array, 7, order="F" if layout == "F" else "C")  # type: ignore[call-overload,no-any-return]
 
 
 def _wrong_out(subject: Subject, backend: Any) -> None:

@@ -16,7 +16,7 @@
 
 #define GRADWRIGHT_INLINE [[gnu::always_inline]] inline
 
-namespace gradwright {
+namespace gradwright::math {
 
 namespace detail {
 
@@ -161,6 +161,7 @@ GRADWRIGHT_INLINE float expm1(float x) {
     const float scale = detail::power_of_two(reduced.n - 1U);
     float value = (scale * tail + (scale - 0.5F)) * 2.0F;
     value = x == reduced.r ? tail : value;  // n = 0: nothing may be lost to halving
+    value = x == 0.0F ? x : value;  // keeps the sign of zero
     value = x < -18.0F ? -1.0F : value;
     return x > 89.0F ? detail::infinity : value;
 }
@@ -278,7 +279,7 @@ inline double softplus(double x) {
 inline double normal_cdf(double x) {
     constexpr double upper = 0.70710678118654757, lower = -4.8336466567264567e-17;  // sqrt(1/2)
     const double y = -x * upper;
-    if (!(std::fabs(y) < 40.0)) return x < 0.0 ? 0.0 : x / x > 0.0 ? 1.0 : x + 1.0;
+    if (!(std::fabs(y) < 40.0)) return x < 0.0 ? 0.0 : (x > 0.0 ? 1.0 : x);
     // erfc is steep where it is small: correct for the rounding of its argument.
     const double lost = std::fma(-x, upper, -y) - x * lower;
     return 0.5 * (std::erfc(y) - 1.1283791670955126 * std::exp(-y * y) * lost);
@@ -337,10 +338,41 @@ GRADWRIGHT_INLINE T sign(T x) {
     return x > T(0) ? T(1) : (x < T(0) ? T(-1) : x);
 }
 
+/// The larger of two values; `a` if `b` is NaN.
+template <class T>
+GRADWRIGHT_INLINE T larger(T a, T b) {
+    return b > a ? b : a;
+}
+
+/// x^exponent
+template <int exponent, class T>
+GRADWRIGHT_INLINE T power(T x) {
+    if constexpr (exponent == 0) {
+        return T(1);
+    } else if constexpr (exponent % 2 == 1) {
+        return x * power<exponent - 1>(x);
+    } else {
+        return square(power<exponent / 2>(x));
+    }
+}
+
+/// t x, and 0 where t = 0 even if x is infinite or NaN: entries without a target do not count.
+template <class T>
+GRADWRIGHT_INLINE T target_product(T t, T x) {
+    return t == T(0) ? T(0) : t * x;
+}
+
+/// x - y for y with more digits than T holds: nothing is lost where both are large and close.
+GRADWRIGHT_INLINE float difference(float x, double y) {
+    const float head = static_cast<float>(y);
+    return (x - head) - static_cast<float>(y - static_cast<double>(head));
+}
+GRADWRIGHT_INLINE double difference(double x, double y) { return x - y; }
+
 /// 1 for x > 0, 0 for x <= 0, NaN for NaN.
 template <class T>
 GRADWRIGHT_INLINE T step(T x) {
     return x > T(0) ? T(1) : (x <= T(0) ? T(0) : x);
 }
 
-}  // namespace gradwright
+}  // namespace gradwright::math

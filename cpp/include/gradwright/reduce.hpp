@@ -54,7 +54,37 @@ GRADWRIGHT_INLINE T sum(Index count, Term term) {
 template <class T, class Term>
 GRADWRIGHT_INLINE T largest(Index count, Term term) {
     return detail::reduce(count, -std::numeric_limits<T>::infinity(), term,
-                          [](T a, T b) { return b > a ? b : a; });
+                          [](T a, T b) { return math::larger(a, b); });
+}
+
+/// The largest of term(0), ..., term(count - 1), -inf for none; NaN if one of them is NaN.
+template <class T, class Term>
+GRADWRIGHT_INLINE T maximum(Index count, Term term) {
+    return detail::reduce(count, -std::numeric_limits<T>::infinity(), term,
+                          [](T a, T b) { return math::maximum(a, b); });
+}
+
+/// The mean of term(0), ..., term(count - 1), 0 for none; exact where all are equal.
+template <class T, class Term>
+GRADWRIGHT_INLINE double mean(Index count, Term term) {
+    if (count == 0) return 0.0;
+    const T first = term(0);
+    const T rest = sum<T>(count, [=](Index k) { return term(k) - first; });
+    return double(first) + double(rest) / double(count);
+}
+
+/// The smallest k with the largest term(k).
+template <class T, class Term>
+Index first_largest(Index count, Term term) {
+    Index best = 0;
+    T value = count > 0 ? term(0) : T(0);
+    for (Index k = 1; k < count; ++k) {
+        if (term(k) > value) {
+            best = k;
+            value = term(k);
+        }
+    }
+    return best;
 }
 
 }  // namespace gradwright

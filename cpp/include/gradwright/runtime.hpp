@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gradwright/blas.hpp"
+#include "gradwright/finite.hpp"
 #include "gradwright/math.hpp"
 #include "gradwright/parallel.hpp"
 #include "gradwright/reduce.hpp"

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from gradwright.codegen.derivation import Derivation, derive, derive_all
+from gradwright.codegen.optimizer import OptimizerDerivation, derive_optimizer
 from gradwright.codegen.report import render_reports
-from gradwright.derivations import activations, linear, losses, normalisation, softmax
+from gradwright.derivations import activations, linear, losses, normalisation, optimizers, softmax
 
 RESULTS: dict[str, Any] = {
     "P0": "ok",
@@ -34,7 +35,10 @@ RESULTS: dict[str, Any] = {
         "list": [{"name": "sign", "description": "the sign of a term is flipped"}],
     },
 }  # fmt: skip
-SOURCES = {"numpy": 'def forward(X):\n    """<b> & co."""\n', "cpp": "template <class T> void f();\n"}
+SOURCES = {
+    "numpy": 'def forward(X):\n    """<b> & co."""\n',
+    "cpp": "template <class T> void f();\n",
+}
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +56,14 @@ def layers() -> dict[str, Derivation]:
 
 
 @pytest.fixture(scope="session")
-def texts(layers: dict[str, Derivation]) -> dict[str, str]:
-    return render_reports([(layer, RESULTS, SOURCES) for layer in layers.values()])
+def optimizer() -> OptimizerDerivation:
+    return derive_optimizer(optimizers.adam)
+
+
+@pytest.fixture(scope="session")
+def texts(layers: dict[str, Derivation], optimizer: OptimizerDerivation) -> dict[str, str]:
+    subjects = [*layers.values(), optimizer]
+    return render_reports([(subject, RESULTS, SOURCES) for subject in subjects])
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 from gradwright.codegen import expression as ex
 from gradwright.codegen.derivation import Derivation
 from gradwright.codegen.primitives import Entries
 from gradwright.codegen.prove import equal_everywhere
 from gradwright.codegen.report.equations import (
-    forward_equations, gradient_equations, simplification_lines, sweep_lines,
+    forward_equations,
+    gradient_equations,
+    simplification_lines,
+    sweep_lines,
 )  # fmt: skip
 from gradwright.codegen.report.notebook import derivation_bundle, step_bundle, way_bundle
 
@@ -61,12 +66,13 @@ def test_forward_equations_follow_the_script(layers: dict[str, Derivation]) -> N
     assert names == ["mu", "R", "var", "inv_std", "Z", "Y"]
 
 
-def test_a_notebook_gets_latex_and_a_terminal_text(layers: dict[str, Derivation]) -> None:
+def test_a_notebook_gets_formulas_and_a_terminal_text(layers: dict[str, Derivation]) -> None:
     layer = layers["softmax"]
     step = layer.simplified.steps[-1]
     bundles = [derivation_bundle(layer), way_bundle(layer),
                step_bundle(step.rule, step.reason, step.gradients)]  # fmt: skip
     for bundle in bundles:
-        assert set(bundle) == {"text/plain", "text/latex"}
+        assert set(bundle) == {"text/plain", "text/html", "text/latex"}
+        ET.fromstring(f"<div>{bundle['text/html']}</div>")  # noqa: S314 - our own text
         assert bundle["text/latex"].startswith("$$")
         assert "DZ" in bundle["text/plain"]

@@ -1,7 +1,5 @@
 """The drawing of a computation graph."""
 
-from __future__ import annotations
-
 import itertools
 
 from gradwright.codegen.derivation import Derivation
@@ -11,8 +9,8 @@ from gradwright.codegen.report.graph import Drawing, draw
 
 def _all_inside(drawing: Drawing) -> bool:
     return all(
-        0 <= b.x - b.width / 2 and b.x + b.width / 2 <= drawing.width
-        and 0 <= b.y - b.height / 2 and b.y + b.height / 2 <= drawing.height
+        b.x - b.width / 2 >= 0 and b.x + b.width / 2 <= drawing.width
+        and b.y - b.height / 2 >= 0 and b.y + b.height / 2 <= drawing.height
         for b in drawing.boxes
     )  # fmt: skip
 
@@ -49,7 +47,7 @@ def test_an_input_that_is_the_output_is_one_box() -> None:
 
 def test_an_input_that_is_not_used_is_left_out() -> None:
     @layer
-    def half(X: Matrix[N, K], W: Matrix[K, D]):
+    def half(X: Matrix[N, K], W: Matrix[K, D]):  # noqa: ARG001
         return rows_sum(exp(X))
 
     assert [box.title for box in draw(half.program()).boxes] == ["X", "exp", "Y"]

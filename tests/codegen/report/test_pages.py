@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -17,6 +16,7 @@ import jinja2
 import pytest
 
 from gradwright.codegen.derivation import Derivation
+from gradwright.codegen.optimizer import OptimizerDerivation
 from gradwright.codegen.report import render_reports, report_data, to_markdown
 from gradwright.codegen.report.pages import _pages
 from gradwright.codegen.stabilise import Stabilised
@@ -46,6 +46,7 @@ class _Checker(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs
         self.seen.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -70,7 +71,7 @@ def _html(texts: dict[str, str]) -> dict[str, str]:
 def test_every_layer_has_a_page_a_markdown_file_and_data(
     layers: dict[str, Derivation], texts: dict[str, str]
 ) -> None:
-    wanted = {f"{name}.{end}" for name in layers for end in ("html", "md", "json")}
+    wanted = {f"{name}.{end}" for name in [*layers, "adam"] for end in ("html", "md", "json")}
     assert set(texts) == wanted | {"index.html", "primitives.html", "style.css"}
 
 
@@ -121,17 +122,21 @@ def test_text_of_a_script_cannot_become_markup(layers: dict[str, Derivation]) ->
     made = render_reports([(changed, verification, {hostile: hostile})])
     for page in _html(made).values():
         assert "script" not in _checked(page).seen
-        assert "49" not in page
-    assert "<script" not in made["softmax.md"]
+    assert not re.search(r"(?<!\\)<script", made["softmax.md"])
+    assert "{{ 7 * 7 }}" in made["softmax.html"]
 
 
 def test_reports_are_the_same_for_every_hash_seed() -> None:
     program = (
         "import hashlib\n"
         "from gradwright.codegen.derivation import derive\n"
+        "from gradwright.codegen.optimizer import derive_optimizer\n"
         "from gradwright.codegen.report import render_reports\n"
+        "from gradwright.derivations.activations import gelu\n"
+        "from gradwright.derivations.optimizers import adam\n"
         "from gradwright.derivations.softmax import softmax\n"
-        "made = render_reports([(derive(softmax), {}, {'numpy': 'x = 1'})])\n"
+        "found = [derive(softmax), derive(gelu), derive_optimizer(adam)]\n"
+        "made = render_reports([(d, {}, {'numpy': 'x = 1'}) for d in found])\n"
         "print(hashlib.sha256(repr(made).encode()).hexdigest())\n"
     )
     digests = set()
@@ -154,7 +159,7 @@ def test_index_groups_layers_by_script_in_order(texts: dict[str, str]) -> None:
     text = _checked(texts["index.html"]).text
     places = [text.index(f"derivations/{s}.py") for s in ("linear", "softmax", "losses")]
     assert places == sorted(places)
-    assert "7 of 7 layers proved" in " ".join(text.split())
+    assert "8 of 8 proved" in " ".join(text.split())
 
 
 def test_a_result_that_is_missing_is_shown_as_not_run(layers: dict[str, Derivation]) -> None:
@@ -205,14 +210,18 @@ def test_measured_errors_appear_only_as_bounds(
     assert first == second
 
 
-def test_an_update_without_gradients_has_a_page(layers: dict[str, Derivation]) -> None:
-    """Optimizers are definitions: no sweep, no proof of a gradient, no kernel."""
-    update = SimpleNamespace(program=layers["linear"].program)
-    made = render_reports([(update, {"P0": "ok"}, {"numpy": "pass"})])
-    text = _checked(made["linear.html"]).text
-    assert "Forward" in text
-    assert "Derivation" not in text
-    assert json.loads(made["linear.json"])["gradients"] == []
+def test_an_optimizer_shows_its_rule_and_its_theorems(
+    optimizer: OptimizerDerivation, texts: dict[str, str]
+) -> None:
+    page = _checked(texts["adam.html"])
+    assert {theorem.name for theorem in optimizer.theorems} <= set(page.text.split())
+    assert "Update" in page.text
+    assert "Reverse sweep" not in page.text
+    data = json.loads(texts["adam.json"])
+    assert data["gradients"] == []
+    assert [t["name"] for t in data["theorems"]] == [t.name for t in optimizer.theorems]
+    claims = [item for item in data["guarantees"]["proved"] if item["level"] == "P1"]
+    assert len(claims) == len(optimizer.theorems)
 
 
 def test_data_is_json_and_survives_it(

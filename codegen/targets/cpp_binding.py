@@ -1,0 +1,299 @@
+"""The Python face of the C++ kernels: one binding and one type stub a layer, and the package.
+
+Input: a `Derivation`. Output: `bindings/<layer>.cpp`, which `cpp/python/layer.hpp` turns into a
+module with `forward`, `backward` and `vjp`, and `<layer>.pyi` for type checkers. Arguments, names
+and results are those of the NumPy module; what they must satisfy is checked here, before a kernel
+runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import expression as ex
+from ..derivation import Derivation
+from ..expression import Expr
+from ..program import Input, Program
+from ..schedule import width
+from ..templates import environment, relative_source
+from .cpp_layout import folded
+from .cpp_routine import Function, Parameter
+from .numpy_target import claims, needs_two_samples
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """An argument of a Python call: an array, a number or the reduction."""
+
+    name: str
+    shape: ex.Shape
+    kind: str
+    input: Input | None = None
+
+
+def binding(derivation: Derivation, functions: tuple[Function, Function]) -> str:
+    """The text of `bindings/<layer>.cpp` for the header's forward and backward functions."""
+    template = environment().get_template("cpp/binding.cpp.j2")
+    return template.render(**_binding(derivation, functions))
+
+
+def stub(derivation: Derivation, functions: tuple[Function, Function]) -> str:
+    """The text of `<layer>.pyi`."""
+    del functions
+    return environment().get_template("cpp/layer.pyi.j2").render(**_stub(derivation))
+
+
+def _binding(
+    derivation: Derivation, functions: tuple[Function, Function]
+) -> dict[str, Any]:
+    program, kernel = derivation.program, derivation.kernel
+    given = _forward_arguments(program)
+    back = _backward_arguments(derivation)
+    first = _first_matrix(program)
+    checks = []
+    if program.is_loss:
+        checks.append((f"{first.shape[0]} > 0", "at least one sample", first.name))
+    if needs_two_samples(program):
+        checks.append((f"{first.shape[0]} != 1", "more than one sample", first.name))
+    return {
+        "source": relative_source(program),
+        "name": derivation.name,
+        "doc": _literal(f"{program.title}\n\n{claims(derivation)}"),
+        "routines": [
+            _routine(derivation, functions[0], given, checks),
+            _routine(derivation, functions[1], back, []),
+        ],
+        "forward_parameters": _parameters(given),
+        "backward_parameters": _parameters(back),
+        "forward_results": ", ".join(f'"{r}"' for r in kernel.forward.results),
+        "backward_results": ", ".join(f'"{r}"' for r in kernel.backward.results),
+        "saved": ", ".join(_saved(derivation, given, back)),
+        "forward_doc": _literal(_signature("forward", given, out=True) + program.title),
+        "backward_doc": _literal(
+            _signature("backward", back, out=True)
+            + f"The gradients from the upstream gradient {program.upstream}."
+        ),
+        "vjp_doc": _literal(_signature("vjp", given, out=False) + "The output and its pullback."),
+    }
+
+
+def _first_matrix(program: Program) -> Input:
+    return next((i for i in program.inputs if width(i.shape) == 2), program.inputs[0])
+
+
+def _forward_arguments(program: Program) -> list[_Argument]:
+    found = [_argument(i.name, i.shape, i) for i in program.inputs]
+    return found + _reduction(program, any_scale=True)
+
+
+def _backward_arguments(derivation: Derivation) -> list[_Argument]:
+    program, routine = derivation.program, derivation.kernel.backward
+    inputs = {i.name: i for i in program.inputs}
+    found = [_argument(n, s, inputs.get(n)) for n, s in routine.arguments if n != "scale"]
+    return found + _reduction(program, any(n == "scale" for n, _ in routine.arguments))
+
+
+def _argument(name: str, shape: ex.Shape, item: Input | None) -> _Argument:
+    if item is not None and item.role == "hyperparameter":
+        return _Argument(name, shape, "hyperparameter", item)
+    return _Argument(name, shape, "array" if width(shape) else "number", item)
+
+
+def _reduction(program: Program, any_scale: bool) -> list[_Argument]:
+    if program.divisor is None or not any_scale:
+        return []
+    return [_Argument("reduction", ("1", "1"), "reduction")]
+
+
+def _parameters(arguments: Sequence[_Argument]) -> str:
+    parts = []
+    for a in arguments:
+        if a.kind == "reduction":
+            parts.append('{"reduction", "mean"}')
+        elif a.kind == "hyperparameter" and a.input is not None and a.input.default is not None:
+            parts.append(f'{{"{a.name}", {a.input.default!r}}}')
+        else:
+            parts.append(f'{{"{a.name}"}}')
+    return ", ".join(parts)
+
+
+def _saved(
+    derivation: Derivation, given: Sequence[_Argument], back: Sequence[_Argument]
+) -> list[str]:
+    places = {a.name: i for i, a in enumerate(given)}
+    results = {name: i for i, name in enumerate(derivation.kernel.forward.results)}
+    found = []
+    for argument in back[1:]:
+        if argument.name in places:
+            found.append(f"{{Saved::argument, {places[argument.name]}}}")
+        else:
+            found.append(f"{{Saved::result, {results[argument.name]}}}")
+    return found
+
+
+def _routine(
+    derivation: Derivation,
+    function: Function,
+    arguments: Sequence[_Argument],
+    checks: Sequence[tuple[str, str, str]],
+) -> dict[str, Any]:
+    """The pieces of one bound function."""
+    places = {a.name: i for i, a in enumerate(arguments)}
+    arrays = [p for p in function.parameters if p.role == "argument" and width(p.shape)]
+    floats = [places[p.name] for p in arrays if p.type == "Real"]
+    labels = next((p for p in function.parameters if p.role == "labels"), None)
+    sizes = dict.fromkeys(d for p in function.parameters for d in p.shape if d != "1")
+    lines = [_input(p, places) for p in arrays]
+    lines += [_domain(p, derivation.program, places) for p in arrays]
+    lines += [_number(a, places) for a in arguments if a.kind in ("number", "hyperparameter")]
+    lines += [
+        f'call.require({condition}, "{wanted}", {places[name]});'
+        for condition, wanted, name in checks
+    ]
+    inner = _scale(derivation.program, function, places)
+    results = function.of_role("result")
+    inner += [_output(p, i) for i, p in enumerate(results)]
+    inner += [f"Scratch<{p.type}> {p.name}({_call_sizes(p)});" for p in function.of_role("scratch")]
+    inner.append(_run(derivation, function))
+    inner.append(f"return finish(call, {', '.join(p.name for p in results)});")
+    return {
+        "name": function.name,
+        "floats": ", ".join(map(str, floats)),
+        "sizes": ", ".join(f'{d}("{d}")' for d in sizes),
+        "lines": [line for line in lines if line],
+        "inner": inner,
+        "target": None if labels is None else {
+            "float": floats[0], "place": places[labels.name], "sizes": ", ".join(labels.shape),
+        },
+    }  # fmt: skip
+
+
+def _input(p: Parameter, places: dict[str, int]) -> str:
+    dims = ", ".join(d for d in p.shape if d != "1")
+    return f"Input<{p.type}> {p.name}(call, {places[p.name]}, {dims});"
+
+
+def _domain(p: Parameter, program: Program, places: dict[str, int]) -> str:
+    domains = {i.name: i.domain for i in program.inputs if i.is_array}
+    if domains.get(p.name) in ("nonnegative", "positive"):
+        return f"{p.name}.require_nonnegative(call, {places[p.name]});"
+    return ""
+
+
+def _number(argument: _Argument, places: dict[str, int]) -> str:
+    place = places[argument.name]
+    if argument.kind == "hyperparameter" and argument.input is not None:
+        domain = f"Domain::{argument.input.domain}"
+        return f"const Real {argument.name} = call.hyperparameter<Real>({place}, {domain});"
+    return f"const Real {argument.name} = call.number<Real>({place});"
+
+
+def _scale(program: Program, function: Function, places: dict[str, int]) -> list[str]:
+    if not any(p.name == "scale" for p in function.parameters):
+        return []
+    assert program.divisor is not None
+    mean = f"call.is_mean({places['reduction']})"
+    divisor = _size_formula(program.divisor)
+    return [f"const Real scale = {mean} ? Real(1.0 / ({divisor})) : Real(1);"]
+
+
+def _size_formula(expr: Expr) -> str:
+    """A product or quotient of sizes as a double."""
+    if expr.op == "size":
+        return f"static_cast<double>({expr.attr})"
+    if expr.op == "number":
+        return f"{float(expr.attr)!r}"  # type: ignore[arg-type]
+    if expr.op in ("hadamard", "add"):
+        sign = " * " if expr.op == "hadamard" else " + "
+        return f"({sign.join(_size_formula(a) for a in expr.args)})"
+    if expr.op == "power":
+        return f"std::pow({_size_formula(expr.args[0])}, {float(expr.attr)!r})"  # type: ignore[arg-type]
+    return _size_formula(expr.args[0])
+
+
+def _call_sizes(p: Parameter) -> str:
+    return ", ".join(["call", *(d for d in p.shape if d != "1")])
+
+
+def _output(p: Parameter, place: int) -> str:
+    dims = [d for d in p.shape if d != "1"]
+    return f"Output<{p.type}> {p.name}({', '.join(['call', str(place), *dims])});"
+
+
+def _run(derivation: Derivation, function: Function) -> str:
+    widest = max(function.parameters, key=lambda p: width(p.shape))
+    work = " * ".join(d for d in widest.shape if d != "1") or "1"
+    types = "<Real, decltype(target.matrix())>" if function.labels else "<Real>"
+    views = [_view(p) for p in function.parameters]
+    kernel = f"{derivation.name}::{function.name}{types}"
+    return f"run({work}, {kernel}, {', '.join(views)});"
+
+
+def _view(p: Parameter) -> str:
+    if p.role == "labels":
+        return "target.matrix()"
+    if not width(p.shape):
+        return f"{p.name}.scalar()" if p.role == "result" else p.name
+    return f"{p.name}.{'matrix' if width(p.shape) == 2 else 'vector'}()"
+
+
+def _signature(name: str, arguments: Sequence[_Argument], out: bool) -> str:
+    parts = []
+    for a in arguments:
+        if a.kind == "reduction":
+            continue
+        default = "" if a.input is None or a.input.default is None else f"={a.input.default!r}"
+        parts.append(f"{a.name}{default}")
+    options = ["reduction='mean'"] if any(a.kind == "reduction" for a in arguments) else []
+    options += ["out=None"] if out else []
+    if options:
+        parts += ["*", *options]
+    return f"{name}({', '.join(parts)})\n--\n\n"
+
+
+def _literal(text: str) -> str:
+    """A C++ string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _stub(derivation: Derivation) -> dict[str, Any]:
+    program, kernel = derivation.program, derivation.kernel
+    tuples = []
+    if kernel.extra_results:
+        tuples.append({"name": "Forward", "fields": _fields(derivation, kernel.forward.results)})
+    if len(program.variables) > 1:
+        gradients = kernel.gradient_names
+        tuples.append({"name": "Gradients", "fields": [(n, "Array") for n in gradients]})
+    scalar = "np.floating[Any]"
+    output = scalar if program.is_loss else "Array"
+    return {
+        "source": relative_source(program),
+        "tuples": tuples,
+        "forward": _typed(_forward_arguments(program), out=True),
+        "backward": _typed(_backward_arguments(derivation), out=True),
+        "vjp": _typed(_forward_arguments(program), out=False),
+        "output": output,
+        "forward_returns": "Forward" if kernel.extra_results else output,
+        "gradients": "Gradients" if len(program.variables) > 1 else "Array",
+    }
+
+
+def _fields(derivation: Derivation, names: Iterable[str]) -> list[tuple[str, str]]:
+    shape = derivation.kernel.forward.shape
+    return [(n, "Array" if width(shape(n)) else "np.floating[Any]") for n in names]
+
+
+def _typed(arguments: Sequence[_Argument], out: bool) -> str:
+    parts = []
+    for a in arguments:
+        if a.kind == "reduction":
+            continue
+        kind = "Array" if a.kind == "array" else "float"
+        default = "" if a.input is None or a.input.default is None else " = ..."
+        parts.append(f"{a.name}: {kind}{default}")
+    options = ["reduction: str = ..."] if any(a.kind == "reduction" for a in arguments) else []
+    options += ["out: Any = ..."] if out else []
+    return ", ".join([*parts, *(["*", *options] if options else [])])
