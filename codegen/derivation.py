@@ -68,6 +68,11 @@ class Derivation:
             raise NotationError(f"no target {target}; known: {', '.join(TARGETS)}")
         return TARGETS[target].render(self)[f"{self.name}{TARGETS[target].suffix}"]
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from .report.notebook import derivation_bundle
+
+        return derivation_bundle(self)
+
     def gradient(self, variable: str) -> Expr:
         return dict(self.gradients)[variable]
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from math import ceil
 
 from sympy import factorint
 
@@ -878,22 +879,24 @@ def index_counts(poly: Poly, dims: Mapping[Label, str]) -> dict[str, int]:
         for label in free:
             if label in dims:
                 counts[dims[label]] = counts.get(dims[label], 0) + 1
-        for atom, _ in monomial:
-            for dim, count in _bound_counts(atom).items():
+        for atom, exponent in monomial:
+            for dim, count in _bound_counts(atom, exponent).items():
                 counts[dim] = counts.get(dim, 0) + count
         for dim, count in counts.items():
             widest[dim] = max(widest.get(dim, 0), count)
     return widest
 
 
-def _bound_counts(atom: Atom) -> dict[str, int]:
+def _bound_counts(atom: Atom, exponent: Fraction) -> dict[str, int]:
+    """Summed indices; the square of a sum has twice as many as the sum."""
     counts: dict[str, int] = {}
     if isinstance(atom, Contraction):
         for _, dim in atom.bound:
             counts[dim] = counts.get(dim, 0) + 1
-        for inner, _ in atom.factors:
-            for dim, count in _bound_counts(inner).items():
+        for inner, power_inside in atom.factors:
+            for dim, count in _bound_counts(inner, power_inside).items():
                 counts[dim] = counts.get(dim, 0) + count
+        counts = {dim: count * ceil(abs(exponent)) for dim, count in counts.items()}
     elif isinstance(atom, Function | Base):
         body = atom.argument if isinstance(atom, Function) else atom.poly
         counts = index_counts(body, {})

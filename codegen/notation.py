@@ -113,11 +113,16 @@ class Layer:
     conventions: tuple[str, ...] = ()
     kinks: tuple[tuple[object, object], ...] | None = None
     output: str | None = None
-    title: str | None = None
+    given_name: str | None = None
 
     @property
     def name(self) -> str:
-        return self.title or self.function.__name__
+        return self.given_name or self.function.__name__
+
+    @property
+    def title(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
     def source(self) -> str:

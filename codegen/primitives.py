@@ -277,7 +277,7 @@ def directional_sum(output: Expr, upstream: str, entry: Entries) -> ix.Poly:
 
 def prove_rules() -> dict[str, bool]:
     """Prove every gradient rule from the index meaning, on generic operands of symbolic sizes."""
-    return {name: all(_proves(n) for n in nodes) for name, nodes in sorted(_examples().items())}
+    return {name: all(_proves(n) for n in nodes) for name, nodes in sorted(examples().items())}
 
 
 def _proves(node: Expr) -> bool:
@@ -297,7 +297,7 @@ def _proves(node: Expr) -> bool:
     return True
 
 
-def _examples() -> dict[str, list[Expr]]:
+def examples() -> dict[str, list[Expr]]:
     import sympy as sp
 
     from .scalar import trace_scalar

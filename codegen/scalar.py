@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import sympy as sp
 from sympy.core.relational import Relational
@@ -276,6 +277,7 @@ def equal(first: sp.Expr, second: sp.Expr) -> bool:
     return ix.is_zero(to_index(first, values) - to_index(second, values))
 
 
+@cache
 def _derivative_in_value(f: ScalarFunction, degree: int = 2) -> sp.Poly | None:
     """Fit f' = sum c_ij a_i y^j at exact points (exp x an independent number), then prove it."""
     if not f.is_smooth or not f.expr.has(sp.exp, sp.tanh) or f.expr.has(sp.erf, sp.log):

@@ -73,6 +73,11 @@ class Step:
     reason: str
     gradients: Gradients
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from .report.notebook import step_bundle
+
+        return step_bundle(self.rule, self.reason, self.gradients)
+
 
 @dataclass(frozen=True)
 class Simplified:
@@ -331,7 +336,9 @@ class _Simplifier:
         found: list[Fold] = []
         for name, poly in polys.items():
             for base in logistic_bases(poly):
-                argument = self._lifted(logistic_argument(base), shapes[name])
+                rows, cols = shapes[name]
+                own = rows if ROW in base.labels else "1", cols if COL in base.labels else "1"
+                argument = self._lifted(logistic_argument(base), own)
                 if argument is not None:
                     sides = (sigmoid(argument), sigmoid(ex.negate(argument)))
                     found += sigmoid_folds(base, *(self._leaf_name(side) for side in sides))

@@ -1,10 +1,10 @@
 """Scalar functions in a form that floating point can evaluate.
 
 Input: a scalar function, or its derivative, as SymPy differentiated it. Output: an equal
-expression in `sigmoid`, `softplus`, `log1p`, `expm1` and `erf_complement`, and a bound for its
-argument where the plain formula would be infinity times zero. Guaranteed: the forms are proved equal by the
-kernel; bounds are set only where the function has reached its limit. A function that is finite
-but whose best form is not raises `StabilityError` when its kernel is checked.
+expression in `sigmoid`, `softplus`, `log1p`, `expm1`, `tanh` and `erf_complement`, and a bound for
+its argument where the plain formula would be infinity times zero. Guaranteed: the forms are proved
+equal by the kernel; bounds are set only where the function has reached its limit. Not guaranteed:
+a form that is finite wherever its function is; level P5 looks, and states where it is not.
 """
 
 from __future__ import annotations
@@ -67,12 +67,14 @@ class erf_complement(sp.Function):
 
 @dataclass(frozen=True)
 class StableScalar:
-    """`expr` in the function's variables; `lower`, `upper`: where the first one is bounded."""
+    """`expr` in the function's variables, the first of which is bounded by -`bound` if `lower`, and
+    by `bound` if `upper`."""
 
     function: ScalarFunction
     expr: sp.Expr
     lower: bool
     upper: bool
+    bound: int = ARGUMENT_BOUNDS[0]
 
 
 def stable_scalar(f: ScalarFunction) -> StableScalar:
@@ -190,7 +192,8 @@ def _is_finite_far_out(f: ScalarFunction, form: sp.Expr, side: int) -> bool:
 def _is_settled(f: ScalarFunction, form: sp.Expr, x: int) -> bool:
     """Whether the function no longer changes beyond x, and the form has its value there."""
     near, far = _exact(f, x), _exact(f, 3 * x)
-    return bool(abs(near - far) <= mpmath.mpf(10) ** -29) and float_value(form, f, float(x)) == float(near)
+    gap = abs(float_value(form, f, float(x)) - float(near))
+    return bool(abs(near - far) <= mpmath.mpf(10) ** -29) and gap <= 4e-16 * abs(float(near)) + 1e-29
 
 
 def _exact(f: ScalarFunction, x: float) -> mpmath.mpf:

@@ -16,10 +16,10 @@ from ..errors import KernelFailure
 from .evaluate import ManyDigits, run_step
 from .rule import UpdateRule
 
-STEPS = 24
+STEPS = 16
 FLOAT64_BOUND = 2e-14
 FLOAT32_BOUND_ULP = 16.0
-_SHAPE = (3, 4)
+_SHAPE = (2, 3)
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 

@@ -6,12 +6,11 @@ rational function of independent generators: mu^t, g[i], a root, a sum over a pr
 generators. Sums lose terms beyond a bare upper end and factors that do not depend on the index.
 Sound: a difference that vanishes is zero wherever both sides have a value. Division by mu when
 mu^(t - i) is split is harmless at mu = 0: for given t both sides are continuous there. A sign is
-a generator with square 1, so zero arguments are looked at separately.
+a free generator, and |x| is x times the sign of x; where the proof needs signs to have the square
+1, zero arguments are looked at separately, as only absolute values are continuous there.
 """
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 import sympy as sp
 
@@ -20,20 +19,19 @@ from ..errors import UnsupportedPrimitive
 
 def is_zero(expr: sp.Expr) -> bool:
     """Whether an expression is proved to be zero for all values of its symbols."""
-    if not _Generators().vanishes(expr):
+    if _Generators(signs_square_to_one=False).vanishes(expr):
+        return True
+    if not _Generators(signs_square_to_one=True).vanishes(expr):
         return False
-    signs = sorted(expr.atoms(sp.sign), key=str)
-    return all(
-        _Generators().vanishes(expr.xreplace({sign.args[0]: sp.S.Zero}).doit(deep=False))
-        for sign in signs
-        if sign.args[0].is_Symbol
-    )
+    arguments = sorted({sign.args[0] for sign in expr.atoms(sp.sign)}, key=str)
+    return all(a.is_Symbol and is_zero(expr.subs(a, 0)) for a in arguments)
 
 
 class _Generators:
     """The generators of one comparison, and the relations among them."""
 
-    def __init__(self) -> None:
+    def __init__(self, signs_square_to_one: bool) -> None:
+        self._signs_square_to_one = signs_square_to_one
         self._squares: dict[sp.Symbol, sp.Expr] = {}
         self._depends: dict[sp.Symbol, frozenset[sp.Symbol]] = {}
 
@@ -86,7 +84,8 @@ class _Generators:
         inside = sp.factor(inside)
         turn = -1 if inside.could_extract_minus_sign() else 1
         made = self._generator(f"sign({turn * inside})", self._dependence(inside), None)
-        self._squares[made] = sp.S.One
+        if self._signs_square_to_one:
+            self._squares[made] = sp.S.One
         return turn * made
 
     def _power(self, expr: sp.Pow, depth: int) -> sp.Expr:
@@ -128,13 +127,15 @@ class _Generators:
         return outside * made
 
     def _sum(self, expr: sp.Sum, depth: int) -> sp.Expr:
-        body, (index, first, last) = expr.function, expr.limits[0]
+        *inner_limits, (index, first, last) = expr.limits
+        body = sp.Sum(expr.function, *inner_limits) if inner_limits else expr.function
         count, bare = sp.expand(last).as_coeff_Add()
-        if len(expr.limits) != 1 or first != 1 or not count.is_Integer or count < 0:
-            raise UnsupportedPrimitive(f"theorems sum over one index from 1, not {expr}")
-        terms = [body.xreplace({index: bare + k}) for k in range(1, int(count) + 1)]
-        result = sp.Add(*(self._rational(t, depth) for t in terms))
-        if bare == 0:
+        if first != 1 or not count.is_Integer:
+            raise UnsupportedPrimitive(f"theorems sum from 1, not {expr}")
+        beyond = [body.xreplace({index: bare + k}) for k in range(1, int(count) + 1)]
+        lacking = [-body.xreplace({index: bare + k}) for k in range(int(count) + 1, 1)]
+        result = sp.Add(*(self._rational(t, depth) for t in beyond + lacking))
+        if bare == 0 and count >= 0:
             return result
         bound = sp.Symbol(f"step{depth + 1}", integer=True, positive=True)
         inner = self._rational(body.xreplace({index: bound}), depth + 1)
@@ -171,7 +172,3 @@ def _reduce(polynomial: sp.Expr, root: sp.Symbol, square: sp.Expr) -> sp.Expr:
         return polynomial
     terms = sp.Poly(polynomial, root).terms()
     return sp.Add(*(c * square ** (p // 2) * root ** (p % 2) for (p,), c in terms))
-
-
-def exact(value: Fraction) -> sp.Rational:
-    return sp.Rational(value.numerator, value.denominator)

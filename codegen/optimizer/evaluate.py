@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol
 
 import mpmath
@@ -44,9 +45,14 @@ def run_step(rule: UpdateRule, values: Mapping[str, Any], numbers: Numbers) -> d
 def evaluate(expr: Expr, values: Mapping[str, Any], numbers: Numbers) -> Any:
     """The value of a scalar formula."""
     done: dict[Expr, Any] = {}
-    for node in ex.topological(expr):
+    for node in _order(expr):
         done[node] = _value(node, [done[a] for a in node.args], values, numbers)
     return done[expr]
+
+
+@lru_cache(maxsize=1024)
+def _order(expr: Expr) -> list[Expr]:
+    return ex.topological(expr)
 
 
 def _value(node: Expr, args: list[Any], values: Mapping[str, Any], numbers: Numbers) -> Any:

@@ -2,7 +2,7 @@
 
 Input: an optimizer and a theorem. Output: None, or what differs. The script's function itself is
 called on SymPy symbols, step after step, and compared with the theorem's formulas written out at
-t = 1, 2, ... by SymPy's own summation and simplification. Neither the traced rule nor `algebra`
+t = 1, 2, ... by SymPy's own summation and cancellation. Neither the traced rule nor `algebra`
 takes part.
 """
 
@@ -31,7 +31,7 @@ def differs(made: Optimizer, rule: UpdateRule, stated: Theorem) -> str | None:
         case ClosedForm():
             return _closed_form(made, rule, stated, claim)
         case OneStep():
-            found = _call(made, _any_state(rule) | {rule.step or "": sp.Integer(2)}, given)
+            found = _call(made, rule, _any_state(rule) | {rule.step or "": sp.Integer(2)}, given)
             forms = [(n, f.xreplace({step_number(rule): sp.Integer(2)})) for n, f in claim.forms]
             return _compare(found, forms, given, "one step")
         case SameStep():
@@ -40,10 +40,10 @@ def differs(made: Optimizer, rule: UpdateRule, stated: Theorem) -> str | None:
 
 
 def _call(
-    made: Optimizer, values: Mapping[str, sp.Expr], given: Mapping[sp.Expr, sp.Expr]
-) -> dict[str, sp.Expr]:
+    made: Optimizer, rule: UpdateRule, values: Mapping[str, sp.Expr],
+    given: Mapping[sp.Expr, sp.Expr],
+) -> dict[str, sp.Expr]:  # fmt: skip
     """One step of the script's function; what is not in `values` is the symbol of its name."""
-    rule = made.rule()
     names = inspect.signature(made.function).parameters
     arguments = [values.get(n, symbol(rule, n).xreplace(given)) for n in names]
     result = made.function(*arguments)
@@ -67,7 +67,7 @@ def _closed_form(
             parameter = symbol(rule, rule.parameter)
             gradient = sp.diff(claim.loss, parameter).subs(parameter, state[rule.parameter])
         values = state | {rule.gradient: gradient, rule.step or "": sp.Integer(t)}
-        state = _call(made, values, given)
+        state = _call(made, rule, values, given)
         forms = [(n, _at(f, step_number(rule), t)) for n, f in claim.forms]
         wrong = _compare(state, forms, given, f"t = {t}")
         if wrong is not None:
@@ -86,7 +86,7 @@ def _same_step(
     other = claim.other
     before = _any_state(rule)
     count = {rule.step or other.step or "": sp.Integer(2)}
-    after = _call(made, before | count, given)
+    after = _call(made, rule, before | count, given)
     seen = {n: before[n] for n in other.updated if n in before} | dict(claim.variables)
     values = {i.name: symbol(other, i.name).xreplace(given) for i in other.hyperparameters}
     values |= seen | count | {other.gradient: before[rule.gradient]}
@@ -96,6 +96,18 @@ def _same_step(
     return _compare(found, [(n, wanted[n]) for n in other.updated], given, other.name)
 
 
+def _cancelled(expr: sp.Expr) -> sp.Expr:
+    """SymPy's canonical quotient of polynomials, the arguments of roots first."""
+
+    def is_root(part: sp.Expr) -> bool:
+        return part.is_Pow and part.exp.is_Rational and not part.exp.is_Integer
+
+    def cancelled(root: sp.Expr) -> sp.Expr:
+        return sp.factor(root.base) ** root.exp
+
+    return sp.cancel(expr.replace(is_root, cancelled))
+
+
 def _compare(
     found: Mapping[str, sp.Expr],
     forms: Forms | list[tuple[str, sp.Expr]],
@@ -103,6 +115,6 @@ def _compare(
     where: str,
 ) -> str | None:
     for name, form in forms:
-        if name in found and sp.simplify(found[name] - form.xreplace(given)) != 0:
+        if name in found and _cancelled(found[name] - form.xreplace(given)) != 0:
             return f"{where}: {name} is {found[name]}, the theorem says {form}"
     return None

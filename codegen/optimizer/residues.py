@@ -105,10 +105,11 @@ def _evaluate(form: sp.Expr, values: Mapping[str, Any], steps: dict[str, int]) -
             return RESIDUES.sqrt(_evaluate(base, values, steps)) ** int(exponent.p)
         return _evaluate(base, values, steps) ** _whole(exponent, steps)
     if isinstance(form, sp.Sum):
-        index, first, last = form.limits[0]
+        *inner, (index, first, last) = form.limits
+        body = sp.Sum(form.function, *inner) if inner else form.function
         total = RESIDUES.number(Fraction(0))
         for place in range(int(first), _whole(last, steps) + 1):
-            total = total + _evaluate(form.function, values, steps | {index.name: place})
+            total = total + _evaluate(body, values, steps | {index.name: place})
         return total
     if isinstance(form, sp.Abs | sp.sign):
         name = "abs" if isinstance(form, sp.Abs) else "sign"

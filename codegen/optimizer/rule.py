@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 _ARRAY: ex.Shape = ("rows", "columns")
 _SCALAR: ex.Shape = ("1", "1")
-_RESERVED = frozenset({"update", "initial_state", "State", "Update", "dtype", "shape", "block"})
+_RESERVED = frozenset(
+    "update initial_state State Update Array dtype shape i count first last step call zero math std "
+    "Real Index Vector gradwright python entries".split()
+)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _statement(stated: Statement) -> dict[str, Any]:
 def primitives_page() -> str:
     """Every primitive, its meaning and its gradient rule."""
     proved = primitives.prove_rules()
-    examples = primitives._examples()
+    examples = primitives.examples()
     rows = []
     for name, entry in primitives.PRIMITIVES.items():
         found = examples.get(name, [])

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..derivation import Derivation
-from . import cpp, cpp_check, numpy_target
+from ..optimizer import OptimizerDerivation
+from . import cpp, cpp_check, cpp_optimizer, cpp_optimizer_check, numpy_optimizer, numpy_target
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,38 @@ class Target:
 
     render: Callable[[Any], dict[str, str]]
     render_package: Callable[[Iterable[Any]], dict[str, str]]
-    load: Callable[[Derivation, dict[str, str]], Any]
+    load: Callable[[Any, dict[str, str]], Any]
     suffix: str
 
 
-def _load_numpy(derivation: Derivation, files: dict[str, str]) -> Any:
+def _render_numpy(derivation: Any) -> dict[str, str]:
+    if isinstance(derivation, OptimizerDerivation):
+        return numpy_optimizer.render_numpy(derivation)
+    return numpy_target.render(derivation)
+
+
+def _render_cpp(derivation: Any) -> dict[str, str]:
+    if isinstance(derivation, OptimizerDerivation):
+        return cpp_optimizer.render_cpp(derivation)
+    return cpp.render(derivation)
+
+
+def _load_numpy(derivation: Any, files: dict[str, str]) -> Any:
     from ..verify.floating import load_numpy
 
     return load_numpy(files[f"{derivation.name}.py"], derivation.name)
 
 
-def _load_cpp(derivation: Derivation, files: dict[str, str]) -> Any:
+def _load_cpp(derivation: Any, files: dict[str, str]) -> Any:
     del files
+    if isinstance(derivation, OptimizerDerivation):
+        return cpp_optimizer_check.compiled(derivation)
     return cpp_check.compiled(derivation)
 
 
 TARGETS = {
-    "numpy": Target(numpy_target.render, numpy_target.render_package, _load_numpy, ".py"),
-    "cpp": Target(cpp.render, cpp.render_package, _load_cpp, ".hpp"),
+    "numpy": Target(_render_numpy, numpy_target.render_package, _load_numpy, ".py"),
+    "cpp": Target(_render_cpp, cpp.render_package, _load_cpp, ".hpp"),
 }
 
 

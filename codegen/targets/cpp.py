@@ -13,7 +13,7 @@ from ..derivation import Derivation
 from ..errors import NotationError
 from ..schedule import width
 from ..templates import environment, relative_source
-from . import cpp_binding
+from .cpp_binding import binding, stub
 from .cpp_context import RESERVED
 from .cpp_header import Header, header
 from .cpp_layout import folded, wrapped
@@ -25,8 +25,13 @@ def render(derivation: Derivation) -> dict[str, str]:
     """Relative path under generated/cpp -> text."""
     name = derivation.name
     check_name(name)
-    text = header_text(derivation, header(derivation.kernel))
-    return {f"{name}.hpp": text, **cpp_binding.render(derivation)}
+    made = header(derivation.kernel)
+    functions = (made.forward, made.backward)
+    return {
+        f"{name}.hpp": header_text(derivation, made),
+        f"bindings/{name}.cpp": binding(derivation, functions),
+        f"{name}.pyi": stub(derivation, functions),
+    }
 
 
 def check_name(name: str) -> None:

@@ -93,11 +93,12 @@ def compiled(derivation: Derivation) -> CompiledLayer | None:
     command = compiler()
     if command is None:
         return None
-    library = ctypes.CDLL(str(_library(command, render_check(derivation), derivation.name)))
+    library = ctypes.CDLL(str(shared_library(command, render_check(derivation), derivation.name)))
     return CompiledLayer(derivation, header(derivation.kernel), library)
 
 
-def _library(command: str, source: str, name: str) -> Path:
+def shared_library(command: str, source: str, name: str) -> Path:
+    """The path of the compiled source, from the cache where it is known. Raises CompilerError."""
     from gradwright.headers import include_directories
 
     runtime = include_directories()[0]

@@ -8,7 +8,7 @@ from .. import expression as ex
 from ..expression import Expr, Shape
 from ..lower import Statement
 from ..schedule import reduction_of, width
-from .cpp_context import Context, cost, indented, is_costly
+from .cpp_context import Context, cost, indented, is_costly, mentions
 from .cpp_entry import DOUBLE, REAL, Scope, entry, uses_double
 from .cpp_plan import Columns, Sweep, closure
 
@@ -41,6 +41,8 @@ class ColumnsWriter:
             body += self._sweep(sweep)
         if any(self._count in line for line in body):
             body.insert(0, f"const double {self._count} = double(std::max<Index>({self._rows}, 1));")
+        if any("(tile)" in line for line in body):
+            body.insert(0, "const Index tile = last - first;")
         exprs = [s.expr for w in self._unit.sweeps for s in (*w.body, *w.accumulated)]
         work = cost(exprs, {s.name for w in self._unit.sweeps for s in w.body})
         head = f"parallel_columns({self._rows}, {self._cols}, {work}, [=](Index first, Index last) {{"
@@ -50,13 +52,14 @@ class ColumnsWriter:
         lines = self._splits(sweep) + self._declarations(sweep)
         self._folded = {}
         body, hoisted = self._loop_body(sweep)
-        lines += [f"Real {name}[column_tile];" for name in self._folded.values()]
+        lines += [f"Columns<Real> {name}(tile);" for name in self._folded.values()]
         if self._folded:
             lines += self._over_columns([f"{n}{self._place} = {text};" for text, n in self._folded.items()])
         loop = self._over_columns(body)
         n, rows = self._row, self._rows
         if self._in_blocks(sweep):
-            lines += [f"row_blocks({rows}, [&](Index block, auto count) {{", *indented(loop), "});"]
+            head = f"row_blocks({rows}, [&](Index block, auto count) {{"
+            lines += [head, *indented([*hoisted, *loop]), "});"]
         else:
             head = f"for (Index {n} = 0; {n} < {rows}; ++{n}) {{"
             if sweep is not self._unit.sweeps[0] and not sweep.accumulated:
@@ -72,7 +75,7 @@ class ColumnsWriter:
         local = {s.name for s in sweep.body} - sweep.stored
         names = ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated)))
         matrices = {n for n in names if width(self._context.shape(n)) == 2} - local | sweep.stored
-        return bool(sweep.accumulated) and len(matrices) <= 2 and not self._reads_rows(sweep)
+        return bool(sweep.accumulated) and len(matrices) <= 2
 
     def _fold(self, text: str) -> str:
         if text not in self._folded:
@@ -89,13 +92,13 @@ class ColumnsWriter:
             reduction = _reduction(statement)
             name = self._accumulator(statement)
             if reduction.op in _LARGEST:
-                lines.append(f"Real {name}[column_tile];")
-                lines.append(f"std::fill_n({name}, last - first, -std::numeric_limits<Real>::infinity());")
+                lines.append(f"Columns<Real> {name}(tile);")
+                lines.append(f"std::fill_n({name}.value, tile, -std::numeric_limits<Real>::infinity());")
             else:
-                lines.append(f"double {name}[column_tile] = {{}};")
+                lines.append(f"Columns<double> {name}(tile);")
             if self._is_anchored(statement):
                 lines += self._anchor(statement, reduction.args[0], sweep)
-        lines += [f"double {s.name}_squares[column_tile] = {{}};" for s, _ in sweep.squares]
+        lines += [f"Columns<double> {s.name}_squares(tile);" for s, _ in sweep.squares]
         return lines
 
     def _splits(self, sweep: Sweep) -> list[str]:
@@ -110,7 +113,7 @@ class ColumnsWriter:
             head, tail = (self._context.unique(f"{name}_{part}") for part in ("head", "tail"))
             self._split[name] = (f"{head}{self._place}", f"{tail}{self._place}")
             value = self._scope({}).read(name, "", self._col)
-            lines.append(f"Real {head}[column_tile], {tail}[column_tile];  // {name} = head + tail")
+            lines.append(f"Columns<Real> {head}(tile), {tail}(tile);  // {name} = head + tail")
             loop.append(f"{head}{self._place} = Real({value});")
             loop.append(f"{tail}{self._place} = Real({value} - double({head}{self._place}));")
         if loop:
@@ -132,7 +135,7 @@ class ColumnsWriter:
         text = entry(operand, scope, "0", self._col)
         name = f"{statement.name}_anchor"
         body = self._over_columns([*local, f"{name}{self._place} = {text};"])
-        return [f"Real {name}[column_tile] = {{}};", f"if ({self._rows} > 0) {{", *indented(body), "}"]
+        return [f"Columns<Real> {name}(tile);", f"if ({self._rows} > 0) {{", *indented(body), "}"]
 
     def _accumulator(self, statement: Statement) -> str:
         suffix = "top" if _reduction(statement).op in _LARGEST else "sum"
@@ -141,6 +144,10 @@ class ColumnsWriter:
     def _is_anchored(self, statement: Statement) -> bool:
         mean = _reduction(statement).op == "columns_mean"
         return mean and self._context.is_anchored(statement.name)
+
+    def _is_plain_sum(self, statement: Statement) -> bool:
+        """A sum of which a few terms may be added up in the data's type."""
+        return _reduction(statement).op not in _LARGEST and not self._is_anchored(statement)
 
     # The loop over rows
 
@@ -168,32 +175,59 @@ class ColumnsWriter:
         return scope
 
     def _loop_body(self, sweep: Sweep) -> tuple[list[str], list[str]]:
-        """The work on one column of a block of rows; and what a row loop must load first."""
+        """The work on one column, for a row or a block of rows; and what is loaded before it."""
         hoisted: dict[str, str] = {}
-        blocks = self._in_blocks(sweep)
+        row, blocks = self._row, self._in_blocks(sweep)
         scope = self._scope(hoisted)
         scope.fold = self._fold
+        loads: list[str] = []
         if blocks:
             scope.hoist = None
-        row = self._row
+            loads = self._row_values(sweep, scope)
         inner = self._locals([s.expr for s in sweep.accumulated], sweep, scope, row)
         inner += [line for s in sweep.accumulated for line in self._add(s, sweep, scope, row)]
         if not blocks:
             return inner, list(hoisted.values())
-        inner = [f"const Index {row} = block + r;", *inner]
-        return self._in_registers(sweep, ["for (Index r = 0; r < count(); ++r) {", *indented(inner), "}"]), []
+        if any(mentions(line, row) for line in inner):
+            inner = [f"const Index {row} = block + r;", *inner]
+        loop = ["for (Index r = 0; r < count(); ++r) {", *indented(inner), "}"]
+        return self._in_registers(sweep, loop), loads
 
-    def _reads_rows(self, sweep: Sweep) -> bool:
-        """Whether the sweep reads vectors with an entry for each row."""
-        names = ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated)))
-        shapes = [self._context.shape(n) for n in names]
-        return any(s[0] != "1" and s[1] == "1" for s in shapes)
+    def _row_values(self, sweep: Sweep, scope: Scope) -> list[str]:
+        """Vectors with an entry for each row of a block, loaded before the loop over columns."""
+        declared, loop = [], []
+        for name in ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated))):
+            shape = self._context.shape(name)
+            if shape[0] == "1" or shape[1] != "1":
+                continue
+            source = f"{self._context.values.identifier(name)}[block + r]"
+            if self._context.values.type(name) == DOUBLE:
+                head, tail = f"{name}_head", f"{name}_tail"
+                declared.append(f"Real {head}[count()], {tail}[count()];  // {name} = head + tail")
+                loop.append(f"{head}[r] = Real({source});")
+                loop.append(f"{tail}[r] = Real({source} - double({head}[r]));")
+                scope.splits = {**scope.splits, name: (f"{head}[r]", f"{tail}[r]")}
+                scope.constants[name] = f"(double({head}[r]) + {tail}[r])"
+            else:
+                local = f"{name}_{self._row}"
+                declared.append(f"Real {local}[count()];")
+                loop.append(f"{local}[r] = {source};")
+                scope.constants[name] = f"{local}[r]"
+        if not loop:
+            return []
+        if len(loop) == 1:
+            return [*declared, f"for (Index r = 0; r < count(); ++r) {loop[0]}"]
+        return [*declared, "for (Index r = 0; r < count(); ++r) {", *indented(loop), "}"]
 
     def _in_registers(self, sweep: Sweep, inner: list[str]) -> list[str]:
-        """Accumulators are loaded and stored once for a block of rows."""
+        """Sums are loaded and stored once for a block of rows."""
         before, after = [], []
         for statement in sweep.accumulated:
             name = self._accumulator(statement)
+            if self._is_plain_sum(statement):
+                before.append(f"Real {statement.name}_part = 0;")
+                after.append(f"{name}{self._place} += {statement.name}_part;")
+                continue
             kind = "Real" if _reduction(statement).op in _LARGEST else "double"
             before.append(f"{kind} {name}_{self._col} = {name}{self._place};")
             after.append(f"{name}{self._place} = {name}_{self._col};")
@@ -244,7 +278,8 @@ class ColumnsWriter:
             function = "maximum" if reduction.op == "columns_max" else "larger"
             return [f"{target} = math::{function}({target}, {text});"]
         squares = [s.name for s, mean in sweep.squares if mean == statement.name]
-        if not self._is_anchored(statement):
+        if self._is_plain_sum(statement):
+            target = f"{statement.name}_part" if scope.hoist is None else target
             return [f"{target} += {text};"]
         term = f"double({text}) - double({statement.name}_anchor{self._place})"
         if not squares:
@@ -301,7 +336,7 @@ class ColumnsWriter:
                 lines.append(f"{target}[{self._col}] = {value};")
             elif self._is_read_later(statement.name, sweep):
                 tile = self._context.unique(f"{statement.name}_tile")
-                arrays.append(f"{own} {tile}[column_tile];")
+                arrays.append(f"Columns<{own}> {tile}(tile);")
                 lines.append(f"{tile}{self._place} = {value};")
                 self._columns[statement.name] = tile
         self._done |= sweep.stored

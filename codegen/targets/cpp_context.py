@@ -7,18 +7,24 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+import sympy as sp
+
 from .. import expression as ex
 from ..expression import Expr, Shape
 from ..lower import Routine
 from ..scalar import ScalarFunction
 from ..schedule import width
-from .cpp_entry import DOUBLE, REAL, REPEATS, Values
+from .cpp_entry import DOUBLE, REPEATS, Values
 
-RESERVED = frozenset(
-    "Real Index Matrix Vector OneHot Target Sums sums part i count first last math std detail sum "
-    "mean largest first_largest gemm column_tile row_blocks parallel_for parallel_sum square r "
-    "parallel_entries parallel_columns threads set_threads set_blas blas_name Blas Gemm max_chunks".split()
-)
+# Names of the runtime and of generated code, which symbols of a script must not hide.
+RESERVED = frozenset({
+    "Real", "Index", "Matrix", "Vector", "OneHot", "Target", "Columns", "Sums", "Blas", "Gemm",
+    "math", "std", "detail", "first", "last", "count", "block", "tile", "part", "sums", "i", "r",
+    "samples", "sum", "mean", "largest", "maximum", "first_largest", "gemm", "column_tile",
+    "row_blocks", "parallel_for", "parallel_sum", "parallel_chunks", "parallel_entries",
+    "parallel_columns", "chunk_count", "threads", "set_threads", "max_chunks", "work_per_thread",
+    "set_blas", "blas_name", "all_finite",
+})  # fmt: skip
 
 
 @dataclass
@@ -58,7 +64,8 @@ class Context:
 
     def index(self, dim: str, other: str = "") -> str:
         """The index variable of a dimension: n for N, another letter where n is `other`."""
-        candidates = itertools.chain([dim.lower()], "jlpq", (f"{dim.lower()}_{i}" for i in range(9)))
+        numbered = (f"{dim.lower()}_{i}" for i in range(9))
+        candidates = itertools.chain([dim.lower()], "jlpq", numbered)
         return next(c for c in candidates if c != other and c not in self.taken)
 
     def unique(self, wanted: str, *, keep: bool = False) -> str:
@@ -93,16 +100,9 @@ def _weight(node: Expr) -> int:
     if node.op == "apply":
         f = node.attr
         assert isinstance(f, ScalarFunction)
-        names = {type(part).__name__ for part in f.expr.atoms(*_function_types(f))}
+        names = {type(part).__name__ for part in f.expr.atoms(sp.Function)}
         return 7 if names & {"erf", "erfc"} else 5 if names - {"Piecewise"} else 1
     return 0
-
-
-def _function_types(f: ScalarFunction) -> tuple[type, ...]:
-    import sympy as sp
-
-    del f
-    return (sp.Function,)
 
 
 def cost(exprs: Iterable[Expr], local: Collection[str] = ()) -> int:
@@ -110,6 +110,13 @@ def cost(exprs: Iterable[Expr], local: Collection[str] = ()) -> int:
     nodes = [n for n in ex.topological(*exprs) if width(n.shape) == 2]
     matrices = {n.attr for n in nodes if n.op == "symbol"}
     return max(1, len(matrices - set(local)) + sum(_weight(n) for n in nodes))
+
+
+def vector_loop(head: str, body: list[str]) -> list[str]:
+    """A loop whose iterations are independent."""
+    if len(body) == 1:
+        return ["GRADWRIGHT_VECTORIZE", f"{head} {body[0]}"]
+    return ["GRADWRIGHT_VECTORIZE", f"{head} {{", *indented(body), "}"]
 
 
 def indented(lines: list[str], depth: int = 1) -> list[str]:
@@ -126,9 +133,3 @@ def identifiers(names: Iterable[str], indices: Iterable[str]) -> dict[str, str]:
 
 def mentions(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
-
-
-__all__ = [
-    "RESERVED", "Context", "cost", "identifiers", "indented", "is_costly", "mentions", "select_key",
-    "DOUBLE", "REAL",
-]  # fmt: skip

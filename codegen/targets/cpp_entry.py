@@ -233,7 +233,7 @@ class _Printer:
         level = ATOM
         for sign, term in precise:
             name, di, dj = self._double_entry(term, i, j)
-            if name in self.scope.splits and dj == self.scope.col:
+            if name in self.scope.splits and (di == self.scope.row or dj == self.scope.col):
                 head, tail = self.scope.splits[name]
                 operator = "-" if sign < 0 else "+"
                 text, level = f"({text} {operator} {head}) {operator} {tail}", SUM

@@ -48,11 +48,7 @@ def _fold(line: str, columns: int) -> Iterator[str]:
         return
     yield line[:place].rstrip()
     rest = line[place:].lstrip()
-    deeper = pad if pad.endswith(_CONTINUED) else pad + _CONTINUED
-    yield from _continue(deeper, rest, columns)
-
-
-_CONTINUED = "    "
+    yield from _continue(pad + "    ", rest, columns)
 
 
 def _continue(pad: str, text: str, columns: int) -> Iterator[str]:

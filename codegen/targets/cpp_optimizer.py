@@ -7,7 +7,7 @@ computed in double precision before it is rounded to the type of the entries.
 
 from __future__ import annotations
 
-import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,9 +18,10 @@ from ..optimizer.derivation import OptimizerDerivation
 from ..optimizer.rule import UpdateRule
 from ..program import Input
 from ..templates import environment, relative_source
-from .cpp import check_name, wrapped
+from .cpp import check_name
+from .cpp_layout import folded, wrapped
 from .entry_printer import EntryPrinter, Syntax
-from .numpy_optimizer import claim_lines, equation_lines, needs_copies, update_doc
+from .numpy_optimizer import claim_lines, equation_lines, listed, needs_copies, update_doc
 
 _DOMAINS = ("positive", "nonnegative", "unit", "real")
 
@@ -48,46 +49,51 @@ def render_cpp(derivation: OptimizerDerivation) -> dict[str, str]:
     return {
         f"{name}.hpp": header_text(derivation),
         f"bindings/{name}.cpp": binding_text(derivation),
+        f"{name}.pyi": stub_text(derivation.rule),
     }
 
 
 @dataclass(frozen=True)
-class _Argument:
+class Argument:
     """An argument of the kernel: an array, a scalar or a result."""
 
     name: str
     role: str
+
+    @property
+    def is_array(self) -> bool:
+        return self.role in ("array", "result")
 
     def declared(self, array: str, result: str) -> str:
         types = {"array": array, "result": result, "step": "Index ", "scalar": "double "}
         return f"{types[self.role]}{self.name}"
 
 
-def _arguments(rule: UpdateRule) -> Iterator[_Argument]:
+def kernel_arguments(rule: UpdateRule) -> Iterator[Argument]:
+    """What `update` takes: the rule's arguments in their order, then the results."""
     roles = {"step": "step", "hyperparameter": "scalar"}
     for item in rule.inputs:
-        yield _Argument(item.name, roles.get(item.role, "array"))
+        yield Argument(item.name, roles.get(item.role, "array"))
     for name in rule.updated:
-        yield _Argument(f"{name}_out", "result")
+        yield Argument(f"{name}_out", "result")
 
 
 def header_text(derivation: OptimizerDerivation) -> str:
     """The text of an optimizer's header."""
     rule = derivation.rule
-    arguments = list(_arguments(rule))
+    arguments = list(kernel_arguments(rule))
     pointers = [a.declared("const Real* ", "Real* ") for a in arguments]
     views = [a.declared("Vector<const Real> ", "Vector<Real> ") for a in arguments]
-    passed = [f"{a.name}.data + first" if a.role in ("array", "result") else a.name
+    passed = [f"{a.name}.data + first" if a.is_array else a.name
               for a in arguments]  # fmt: skip
     return environment().get_template("cpp/optimizer.hpp.j2").render(
         source=relative_source(rule), title=rule.title, name=rule.name,
         equations=equation_lines(rule), claims=claim_lines(derivation),
         step_head=wrapped("void step(", ["Index count", *pointers], ") {"),
-        constants=_constants(rule), body=_body(rule), doc=_doc(rule),
+        constants=_constants(rule), body=folded(_body(rule), 8), doc=_doc(rule),
         update_head=wrapped("[[nodiscard]] bool update(", views, ") {"),
         gradient=rule.gradient, parameter=rule.parameter, work=_work(rule),
-        call=[line.removeprefix("        ") for line in
-              wrapped("step(", ["last - first", *passed], ");", "        ")],
+        call=wrapped("step(", ["last - first", *passed], ");"),
     )  # fmt: skip
 
 
@@ -129,14 +135,13 @@ def _work(rule: UpdateRule) -> int:
 
 
 def _doc(rule: UpdateRule) -> list[str]:
-    results = " and ".join(f"{name}_out" for name in rule.updated)
-    lines = [
-        f"One step.  Returns false, with nothing written, if an entry of {rule.gradient} is infinite",
-        f"or NaN.  {results} may be the arrays they replace.",
-    ]
+    text = (
+        f"One step.  Returns false, with nothing written, if an entry of {rule.gradient} is infinite "
+        f"or NaN.  {listed(f'{name}_out' for name in rule.updated)} may be the arrays they replace."
+    )
     if rule.step:
-        lines.append(f"{rule.step} is the number of this step: 1, 2, 3, ...")
-    return lines
+        text += f"  {rule.step} is the number of this step: 1, 2, 3, ..."
+    return textwrap.wrap(text, 94, fix_sentence_endings=False)
 
 
 def binding_text(derivation: OptimizerDerivation) -> str:
@@ -146,20 +151,30 @@ def binding_text(derivation: OptimizerDerivation) -> str:
     arrays = [{"name": n, "position": place[n]} for n in rule.arrays]
     results = [{"name": n, "position": place[n]} for n in rule.updated]
     scalars = [_scalar(item, place[item.name]) for item in rule.inputs if item.name not in rule.arrays]
-    passed = [f"{a.name}.vector()" if a.role in ("array", "result") else a.name
-              for a in _arguments(rule)]  # fmt: skip
+    passed = [f"{a.name}.vector()" if a.is_array else a.name
+              for a in kernel_arguments(rule)]  # fmt: skip
     doc = f"{rule.title}\n\n" + "\n".join(equation_lines(rule))
     return environment().get_template("cpp/optimizer_binding.cpp.j2").render(
         source=relative_source(rule), name=rule.name, arrays=arrays, results=results,
-        scalars=scalars, gradient={"name": rule.gradient, "position": place[rule.gradient]},
-        positions=[a["position"] for a in arrays], states=rule.states,
-        arguments=[line.strip() for line in wrapped("", passed, "")],
+        scalars=scalars, positions=[a["position"] for a in arrays], states=rule.states,
+        call=wrapped("run_step(", ["call", f"{rule.name}::update<Real>", *passed], ");"),
         parameters=wrapped("{", [_parameter(i) for i in rule.inputs], "},"),
         module_doc=_quoted(doc), update_doc=_quoted(_signature(rule) + update_doc(rule)),
         state_doc=_quoted(
             f"initial_state({rule.parameter})\n--\n\nThe state before the first step: zeros."
         ),
     )  # fmt: skip
+
+
+def stub_text(rule: UpdateRule) -> str:
+    """The text of an optimizer's type stub."""
+    kinds = {"step": "int", "hyperparameter": "float"}
+    given = [f"{i.name}: {kinds.get(i.role, 'Array')}" + (" = ..." if i.default is not None else "")
+             for i in rule.inputs]  # fmt: skip
+    return environment().get_template("cpp/optimizer.pyi.j2").render(
+        source=relative_source(rule), states=rule.states, updated=rule.updated,
+        parameter=rule.parameter, given=", ".join(given),
+    )
 
 
 def _scalar(item: Input, position: int) -> str:
@@ -180,5 +195,6 @@ def _signature(rule: UpdateRule) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A C++ string literal; JSON's escapes of ASCII text are C++'s."""
-    return json.dumps(text.encode("ascii", "replace").decode())
+    """A C++ string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

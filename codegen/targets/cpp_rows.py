@@ -9,9 +9,12 @@ from ..expression import Expr, Shape
 from ..lower import Statement
 from ..schedule import reduction_of, width
 from ..text import to_text
-from .cpp_context import Context, cost, indented, is_costly, select_key
+from .cpp_context import Context, cost, indented, is_costly, select_key, vector_loop
+from .cpp_entries import entries_loop
 from .cpp_entry import DOUBLE, REAL, Scope, entry, uses_double
+from .cpp_parking import parked
 from .cpp_plan import Rows, closure
+from .cpp_sums import parallel_rows, sum_name
 
 
 @dataclass
@@ -58,46 +61,23 @@ class RowsWriter:
         return [Statement(name, operand), Statement(statement.name, summed)]
 
     def lines(self) -> list[str]:
-        flat = self._flat()
+        flat = entries_loop(self._context, self._unit)
         if flat is not None:
             return flat
         events = self._events()
-        parked = self._parked(events)
+        waiting = self._parked(events)
         for event in events:
-            self._park(parked, event)
+            self._park(waiting, event)
             self._write(event)
         self._add_sums()
         rows, cols = self._unit.space
         body = [*(f"{text};" for text in self._hoisted.values()), *self._lines]
-        return [*self._around(self._row_loop(body), rows, self._work(cols)), *self._finished_sums()]
+        head = f"({rows}, {self._work(cols)}, [=](Index first, Index last) {{"
+        return parallel_rows(self._context, self._unit.sums, head, self._row_loop(body))
 
     def _row_loop(self, body: list[str]) -> list[str]:
         n = self._row
         return [f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
-
-    def _around(self, loop: list[str], rows: str, work: str) -> list[str]:
-        """The parallel loop around the row loop; it returns what is summed over all rows."""
-        head = f"({rows}, {work}, [=](Index first, Index last) {{"
-        sums = [self._sum_name(s) for s in self._unit.sums]
-        if not sums:
-            return [f"parallel_for{head}", *indented(loop), "});"]
-        if len(sums) == 1:
-            inner = ["double part = 0;", *loop, "return part;"]
-            return [f"const double {sums[0]} = parallel_sum{head}", *indented(inner), "});"]
-        kind, variable = self._context.unique("Sums"), self._context.unique("sums")
-        members = ", ".join(f"{name} = 0" for name in sums)
-        added = " ".join(f"{name} += other.{name};" for name in sums)
-        struct = [f"struct {kind} {{", f"    double {members};",
-                  f"    {kind}& operator+=(const {kind}& other) {{", f"        {added}",
-                  "        return *this;", "    }", "};"]  # fmt: skip
-        inner = [f"{kind} part;", *loop, "return part;"]
-        lines = [*struct, f"const {kind} {variable} = parallel_sum{head}", *indented(inner), "});"]
-        return lines + [f"const double {name} = {variable}.{name};" for name in sums]
-
-    def _sum_name(self, statement: Statement) -> str:
-        """The variable the sum is collected in: the value itself, or what it is computed from."""
-        plain = statement.expr.op.endswith("_sum") and not self._context.is_result(statement.name)
-        return statement.name if plain else f"{statement.name}_sum"
 
     def _add_sums(self) -> None:
         for statement in self._unit.sums:
@@ -110,26 +90,9 @@ class RowsWriter:
             else:
                 k = self._context.index(operand.cols, self._row)
                 text = f"sum<Real>({operand.cols}, {self._term(operand, k)})"
-            part = f"part.{self._sum_name(statement)}" if len(self._unit.sums) > 1 else "part"
+            name = sum_name(self._context, statement)
+            part = f"part.{name}" if len(self._unit.sums) > 1 else "part"
             self._lines.append(f"{part} += {text};")
-
-    def _finished_sums(self) -> list[str]:
-        lines = []
-        for statement in self._unit.sums:
-            text = self._sum_name(statement)
-            if text == statement.name:
-                continue
-            reduction = reduction_of(statement.expr)
-            assert reduction is not None
-            if reduction.op.endswith("_mean"):
-                text = f"{text} / double({reduction.args[0].rows})"
-            if statement.expr.op == "at_least_one":
-                text = f"math::maximum({text}, 1.0)"
-            if self._context.is_result(statement.name):
-                lines.append(f"{self._local(statement.name)} = Real({text});")
-            else:
-                lines.append(f"const double {self._local(statement.name)} = {text};")
-        return lines
 
     def _work(self, cols: str) -> str:
         statements = [*self._unit.body, *self._unit.sums]
@@ -167,28 +130,21 @@ class RowsWriter:
     def _parked(self, events: list[_Event]) -> dict[str, str]:
         """Costly values used by several loops, and the result whose row they wait in."""
         stores = {s.name: place for place, e in enumerate(events) if e.kind == "store"
-                  for s in e.statements}  # fmt: skip
-        parked: dict[str, str] = {}
-        for statement in self._elements:
-            if statement.name in self._unit.stored or not is_costly(statement.expr):
-                continue
-            users = [p for p, e in enumerate(events)
-                     if statement.name in closure(e.exprs, self._elements, set(parked))]  # fmt: skip
-            for name, place in stores.items():
-                free = name not in parked.values() and self._context.shape(name) == statement.shape
-                enough = len(users) > (statement.name not in self._terms)
-                if free and enough and place >= max(users) and self._is_new(name):
-                    parked[statement.name] = name
-                    break
-        return parked
+                  for s in e.statements if self._is_new(s)}  # fmt: skip
+        candidates = {
+            s: 1 if s.name in self._terms else 2
+            for s in self._elements
+            if s.name not in self._unit.stored and is_costly(s.expr)
+        }
+        uses = [(e.exprs, self._elements) for e in events]
+        return parked(candidates, uses, {n: (p, self._context.shape(n)) for n, p in stores.items()})
 
-    def _is_new(self, name: str) -> bool:
+    def _is_new(self, statement: Statement) -> bool:
         """Whether nothing in this unit reads what the array held before."""
-        statement = next(s for s in self._elements if s.name == name)
-        return name not in ex.symbols_of(statement.expr)
+        return statement.name not in ex.symbols_of(statement.expr)
 
-    def _park(self, parked: dict[str, str], event: _Event) -> None:
-        for name, result in parked.items():
+    def _park(self, waiting: dict[str, str], event: _Event) -> None:
+        for name, result in waiting.items():
             needed = closure(event.exprs, self._elements, self._done)
             if name in self._done or name not in needed:
                 continue
@@ -210,7 +166,8 @@ class RowsWriter:
 
     def _value(self, statement: Statement) -> None:
         kind = self._context.values.type(statement.name)
-        real = DOUBLE if kind == DOUBLE or uses_double(statement.expr, self._context.values) else REAL
+        double = kind == DOUBLE or uses_double(statement.expr, self._context.values)
+        real = DOUBLE if double else REAL
         text = entry(statement.expr, self._scope, self._row, "", real)
         self._define_row(statement, kind, text if real == kind else f"Real({text})")
 
@@ -284,6 +241,11 @@ class RowsWriter:
         stored = {s.name for s in statements}
         needed = closure(exprs, self._elements, self._done) | stored
         lines = []
+        for name, result in self._aliases.items():
+            if len(stored) > 1 and result in stored:  # read before the result replaces it
+                text = scope.read(name, self._row, k)
+                lines.append(f"const Real {self._local(name)} = {text};")
+                scope.constants[name] = self._local(name)
         for statement in (s for s in self._elements if s.name in needed):
             name = statement.name
             text = entry(statement.expr, scope, self._row, k)
@@ -293,12 +255,7 @@ class RowsWriter:
                 text = scope.constants[name] = self._local(name)
             if name in stored:
                 lines.append(f"{self._hoist(target or name, statement.shape)}[{k}] = {text};")
-        head = f"for (Index {k} = 0; {k} < {cols}; ++{k})"
-        self._lines.append("GRADWRIGHT_VECTORIZE")
-        if len(lines) == 1:
-            self._lines.append(f"{head} {lines[0]}")
-        else:
-            self._lines += [f"{head} {{", *indented(lines), "}"]
+        self._lines += vector_loop(f"for (Index {k} = 0; {k} < {cols}; ++{k})", lines)
         self._done |= stored
 
     # Arrays
@@ -336,45 +293,3 @@ class RowsWriter:
             place = self._scope.constants.get(select_key(expr))
             return None if place is None else f"({j} == {place} ? Real(1) : Real(0))"
         return self._context.special(expr, i, j)
-
-    # Purely element-wise units on one array after the other
-
-    def _flat(self) -> list[str] | None:
-        """One loop over all entries where every operand is a matrix of the same shape."""
-        unit, context = self._unit, self._context
-        if unit.sums or not self._elements or len(self._elements) != len(unit.body):
-            return None
-        symbols = list(dict.fromkeys(n for s in unit.body for n in ex.symbols_of(s.expr)))
-        local = {s.name for s in unit.body if s.name not in unit.stored}
-        arrays = [n for n in symbols if n not in local and width(context.shape(n)) and
-                  n not in unit.stored]  # fmt: skip
-        operations = {n.op for s in unit.body for n in ex.topological(s.expr)}
-        whole = operations & {"transpose", "identity", "diag", "Diag", "rows_select", "columns_select"}
-        if whole or any(context.shape(n) != unit.space or context.is_labels(n) for n in arrays):
-            return None
-        if any(s.shape != unit.space for s in unit.body):
-            return None
-        stored = [s.name for s in unit.body if s.name in unit.stored]
-        return self._entries(arrays, stored)
-
-    def _entries(self, arrays: list[str], stored: list[str]) -> list[str]:
-        unit, context = self._unit, self._context
-        scope = Scope(context.values, "i", "i", {})
-        names = {n: context.values.identifier(n) for n in (*arrays, *stored)}
-        scope.constants = {n: f"{text}[i]" for n, text in names.items()}
-        lines = []
-        for statement in unit.body:
-            text = entry(statement.expr, scope, "i", "i")
-            if statement.name in unit.stored:
-                lines.append(f"{names[statement.name]}[i] = {text};")
-            else:
-                local = self._local(statement.name)
-                lines.append(f"const Real {local} = {text};")
-                scope.constants[statement.name] = local
-        kinds = [f"const Real* {names[n]}" for n in arrays] + [f"Real* {names[n]}" for n in stored]
-        views = ", ".join(names.values())
-        work = cost([s.expr for s in unit.body], {s.name for s in unit.body})
-        head = "for (Index i = 0; i < count; ++i)"
-        inner = [f"{head} {lines[0]}"] if len(lines) == 1 else [f"{head} {{", *indented(lines), "}"]
-        return [f"parallel_entries({work}, [=](Index count, {', '.join(kinds)}) {{",
-                *indented(["GRADWRIGHT_VECTORIZE", *inner]), f"}}, {views});"]  # fmt: skip

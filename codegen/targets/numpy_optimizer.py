@@ -8,6 +8,7 @@ that results may be written where the arguments are.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 from .. import expression as ex
 from ..optimizer.derivation import OptimizerDerivation
@@ -109,7 +110,7 @@ def equation_lines(rule: UpdateRule) -> list[str]:
     rows = [(name, "=", expr) for name, expr in rule.definitions]
     rows += [(name, "<-", expr) for name, expr in rule.updates]
     longest = max(len(name) for name, _, _ in rows)
-    return [f"{name.ljust(longest)} {sign:<2} {to_text(expr)}" for name, sign, expr in rows]
+    return [f"{name.ljust(longest)} {sign:>2} {to_text(expr)}" for name, sign, expr in rows]
 
 
 def claim_lines(derivation: OptimizerDerivation, width: int = 96) -> list[str]:
@@ -122,10 +123,14 @@ def claim_lines(derivation: OptimizerDerivation, width: int = 96) -> list[str]:
     return lines
 
 
+def listed(names: Iterable[str]) -> str:
+    """a, b and c"""
+    return " and ".join(", ".join(names).rsplit(", ", 1))
+
+
 def update_doc(rule: UpdateRule) -> str:
     """What a user must know of `update`."""
-    arrays = " and ".join(", ".join(rule.arrays).rsplit(", ", 1))
-    results = " and ".join(", ".join(rule.updated).rsplit(", ", 1))
+    arrays, results = listed(rule.arrays), listed(rule.updated)
     in_place = f"({', '.join(rule.updated)})" if rule.states else rule.parameter
     lines = [f"{arrays} are arrays of one shape, all float32 or all float64."]
     if rule.step:

@@ -155,11 +155,23 @@ class _Module:
         arguments = [n for n, _ in kernel.backward.arguments if n not in (*hyper, "scale")]
         scaled = options if any(n == "scale" for n, _ in kernel.backward.arguments) else []
         inner = ", ".join([*arguments, *hyper, *scaled])
-        body += ["", f"def pullback({upstream}: Any) -> Any:", f"    return backward({inner})", "",
-                 f"return {output}, pullback"]  # fmt: skip
+        body += ["", f"def pullback({upstream}: Any) -> Any:"]
+        if self._is_upstream_free():
+            body += [
+                f"    if np.shape({upstream}) != {output}.shape:",
+                f"        raise ValueError(f\"{{_LAYER}}: expected {upstream} of shape {{{output}.shape}}, \"",
+                f"                         f\"got {{np.shape({upstream})}}\")",
+            ]
+        body += [f"    return backward({inner})", "", f"return {output}, pullback"]
         parameters = _parameters(program)
         signature = ", ".join([*parameters, *self._reduction_parameter()])
         return _Face(signature, "", "", tuple(body))
+
+    def _is_upstream_free(self) -> bool:
+        """Whether no other argument of backward has all the sizes of the upstream gradient."""
+        upstream, *others = self._kernel.backward.arguments
+        found = {d for _, shape in others for d in shape}
+        return bool(width(upstream[1])) and not set(upstream[1]) <= found | {"1"}
 
     def _reduction_parameter(self) -> list[str]:
         return ["*", 'reduction: str = "mean"'] if self._program.divisor is not None else []
@@ -328,6 +340,8 @@ class _Body:
         if self._is_cast(statement):
             text = f"({text}).astype(dtype, copy=False)"
         self._lines.append(f"{statement.name} = {text}")
+        if width(statement.shape):
+            self._arrays.add(statement.name)
 
     def _is_cast(self, statement: Statement) -> bool:
         """Vectors computed from float64 statistics go back to the layer's dtype."""

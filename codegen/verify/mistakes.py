@@ -41,6 +41,8 @@ def changes(program: Program, variable: str, gradients: dict[str, Expr]) -> Iter
     yield Change("zero", gradient, ex.scalar_repeat(ex.number(0), gradient.shape))
     yield Change("sign", gradient, ex.negate(gradient))
     yield Change("factor", gradient, 2 * gradient)
+    for dim in dict.fromkeys(d for d in gradient.shape if d != "1"):
+        yield Change("size", gradient, gradient / ex.size(dim))
     if gradient.rows == gradient.cols:
         yield Change("transpose", gradient, gradient.T)
     for name, other in gradients.items():

@@ -158,14 +158,14 @@ public:
 
     /// Whether `array` shares memory with an argument, or with a buffer for an earlier result.
     bool overlaps_others(Array array, std::size_t result) const {
-        for (std::size_t i = 0; i < out_position(); ++i) {
-            if (objects_[i] != nullptr && Array::check(objects_[i]) && array.overlaps(Array(objects_[i]))) return true;
-        }
         for (std::size_t i = 0; i < result; ++i) {
             PyObject* other = out(i);
             if (other != nullptr && array.overlaps(Array(other))) {
                 raise(PyExc_ValueError, "%s: the arrays in out overlap each other", layer());
             }
+        }
+        for (std::size_t i = 0; i < out_position(); ++i) {
+            if (objects_[i] != nullptr && Array::check(objects_[i]) && array.overlaps(Array(objects_[i]))) return true;
         }
         return false;
     }

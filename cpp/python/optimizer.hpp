@@ -102,14 +102,16 @@ Index step_number(const Call& call, std::size_t position);
 /// FloatingPointError that names the first entry of the gradient that is infinite or NaN.
 [[noreturn]] void refuse(const Call& call, std::size_t gradient, Index place, double value);
 
-/// Run a step; other Python threads go on meanwhile if it is long enough.  `step` returns whether it was done.
-template <class T, class Step>
-void run_step(const Call& call, std::size_t position, Vector<const T> gradient, Step&& step) {
+/// Run update(parameter, gradient, ...), which returns whether the step was done; the gradient is argument 1.
+/// Other Python threads go on meanwhile if it is long enough.
+template <class Update, class T, class... Rest>
+void run_step(const Call& call, Update&& update, Vector<const T> parameter, Vector<const T> gradient,
+              const Rest&... rest) {
     bool done = false;
-    run(gradient.size, [&] { done = step(); });
+    run(gradient.size, [&] { done = update(parameter, gradient, rest...); });
     if (done) return;
     const Index place = first_not_finite(gradient);
-    refuse(call, position, place, static_cast<double>(gradient[place]));
+    refuse(call, 1, place, static_cast<double>(gradient[place]));
 }
 
 /// An optimizer registers itself where its binding defines it; module.cpp makes a Python module of each.

@@ -6,6 +6,7 @@ import sys
 from gradwright import _kernels
 
 __all__ = [
+    "adam",
     "affine",
     "batchnorm",
     "batchnorm_inference",
@@ -13,6 +14,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "gelu",
+    "gradient_descent",
     "half_squared_error",
     "layernorm",
     "leaky_relu",
@@ -20,7 +22,9 @@ __all__ = [
     "log_softmax",
     "logistic_cross_entropy",
     "mean_squared_error",
+    "momentum",
     "negative_log_likelihood",
+    "nesterov",
     "relu",
     "sigmoid",
     "silu",

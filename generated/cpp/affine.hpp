@@ -38,8 +38,9 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
               Matrix<Real> DX, Vector<Real> Dgamma, Vector<Real> Dbeta) {
     const Index N = DY.rows, K = DY.cols;
     parallel_columns(N, K, 2, [=](Index first, Index last) {
-        double Dgamma_sum[column_tile] = {};
-        double Dbeta_sum[column_tile] = {};
+        const Index tile = last - first;
+        Columns<double> Dgamma_sum(tile);
+        Columns<double> Dbeta_sum(tile);
         for (Index n = 0; n < N; ++n) {
             const Real* DY_n = DY.row(n);
             Real* DX_n = DX.row(n);

@@ -28,14 +28,15 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
              Matrix<Real> Y, Vector<double> mu, Vector<Real> inv_std) {
     const Index N = X.rows, K = X.cols;
     parallel_columns(N, K, 1, [=](Index first, Index last) {
+        const Index tile = last - first;
         const double samples = double(std::max<Index>(N, 1));
-        double mu_sum[column_tile] = {};
-        Real mu_anchor[column_tile] = {};
+        Columns<double> mu_sum(tile);
+        Columns<Real> mu_anchor(tile);
         if (N > 0) {
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) mu_anchor[k - first] = X(0, k);
         }
-        double var_squares[column_tile] = {};
+        Columns<double> var_squares(tile);
         row_blocks(N, [&](Index block, auto count) {
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
@@ -55,10 +56,10 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
         for (Index k = first; k < last; ++k) {
             mu[k] = double(mu_anchor[k - first]) + mu_sum[k - first] / samples;
             const double var_k = math::maximum(var_squares[k - first] - mu_sum[k - first]
-            * mu_sum[k - first] / samples, 0.0) / samples;
+                * mu_sum[k - first] / samples, 0.0) / samples;
             inv_std[k] = Real(math::inv_sqrt(double(var_k + epsilon)));
         }
-        Real mu_head[column_tile], mu_tail[column_tile];  // mu = head + tail
+        Columns<Real> mu_head(tile), mu_tail(tile);  // mu = head + tail
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {
             mu_head[k - first] = Real(mu[k]);
@@ -85,28 +86,29 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
               Vector<Real> Dgamma, Vector<Real> Dbeta) {
     const Index N = DY.rows, K = DY.cols;
     parallel_columns(N, K, 2, [=](Index first, Index last) {
-        Real mu_head[column_tile], mu_tail[column_tile];  // mu = head + tail
+        const Index tile = last - first;
+        Columns<Real> mu_head(tile), mu_tail(tile);  // mu = head + tail
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {
             mu_head[k - first] = Real(mu[k]);
             mu_tail[k - first] = Real(mu[k] - double(mu_head[k - first]));
         }
-        double Dgamma_sum[column_tile] = {};
-        double Dbeta_sum[column_tile] = {};
+        Columns<double> Dgamma_sum(tile);
+        Columns<double> Dbeta_sum(tile);
         row_blocks(N, [&](Index block, auto count) {
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
-                double Dgamma_sum_k = Dgamma_sum[k - first];
-                double Dbeta_sum_k = Dbeta_sum[k - first];
+                Real Dgamma_part = 0;
+                Real Dbeta_part = 0;
                 for (Index r = 0; r < count(); ++r) {
                     const Index n = block + r;
                     const Real R = (X(n, k) - mu_head[k - first]) - mu_tail[k - first];
                     const Real Z = inv_std[k] * R;
-                    Dgamma_sum_k += Z * DY(n, k);
-                    Dbeta_sum_k += DY(n, k);
+                    Dgamma_part += Z * DY(n, k);
+                    Dbeta_part += DY(n, k);
                 }
-                Dgamma_sum[k - first] = Dgamma_sum_k;
-                Dbeta_sum[k - first] = Dbeta_sum_k;
+                Dgamma_sum[k - first] += Dgamma_part;
+                Dbeta_sum[k - first] += Dbeta_part;
             }
         });
         GRADWRIGHT_VECTORIZE
@@ -114,9 +116,9 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
             Dgamma[k] = Real(Dgamma_sum[k - first]);
             Dbeta[k] = Real(Dbeta_sum[k - first]);
         }
-        Real gamma_inv_std_tile[column_tile];
-        Real Dgamma_N_tile[column_tile];
-        Real Dbeta_N_tile[column_tile];
+        Columns<Real> gamma_inv_std_tile(tile);
+        Columns<Real> Dgamma_N_tile(tile);
+        Columns<Real> Dbeta_N_tile(tile);
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {
             gamma_inv_std_tile[k - first] = gamma[k] * inv_std[k];
@@ -132,7 +134,7 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 const Real R = (X_n[k] - mu_head[k - first]) - mu_tail[k - first];
                 const Real Z = inv_std[k] * R;
                 DX_n[k] = gamma_inv_std_tile[k - first]
-                * (DY_n[k] - Dgamma_N_tile[k - first] * Z - Dbeta_N_tile[k - first]);
+                    * (DY_n[k] - Dgamma_N_tile[k - first] * Z - Dbeta_N_tile[k - first]);
             }
         }
     });

@@ -48,9 +48,10 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> me
               Vector<Real> Dgamma, Vector<Real> Dbeta) {
     const Index N = DY.rows, K = DY.cols;
     parallel_columns(N, K, 2, [=](Index first, Index last) {
-        double Dgamma_sum[column_tile] = {};
-        double Dbeta_sum[column_tile] = {};
-        Real gamma_inv_std_tile[column_tile];
+        const Index tile = last - first;
+        Columns<double> Dgamma_sum(tile);
+        Columns<double> Dbeta_sum(tile);
+        Columns<Real> gamma_inv_std_tile(tile);
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) gamma_inv_std_tile[k - first] = gamma[k] * inv_std[k];
         for (Index n = 0; n < N; ++n) {

@@ -74,26 +74,37 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 const Real R = math::difference(X_n[k], mu_n);
                 const Real Z = inv_std_n * R;
                 DX_n[k] = inv_std_n
-                * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z - sum_gamma_DY / Real(K));
+                    * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z - sum_gamma_DY / Real(K));
             }
         }
     });
     parallel_columns(N, K, 2, [=](Index first, Index last) {
-        double Dgamma_sum[column_tile] = {};
-        double Dbeta_sum[column_tile] = {};
-        for (Index n = 0; n < N; ++n) {
-            const Real* X_n = X.row(n);
-            const double mu_n = mu[n];
-            const Real inv_std_n = inv_std[n];
-            const Real* DY_n = DY.row(n);
+        const Index tile = last - first;
+        Columns<double> Dgamma_sum(tile);
+        Columns<double> Dbeta_sum(tile);
+        row_blocks(N, [&](Index block, auto count) {
+            Real mu_head[count()], mu_tail[count()];  // mu = head + tail
+            Real inv_std_n[count()];
+            for (Index r = 0; r < count(); ++r) {
+                mu_head[r] = Real(mu[block + r]);
+                mu_tail[r] = Real(mu[block + r] - double(mu_head[r]));
+                inv_std_n[r] = inv_std[block + r];
+            }
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
-                const Real R = math::difference(X_n[k], mu_n);
-                const Real Z = inv_std_n * R;
-                Dgamma_sum[k - first] += Z * DY_n[k];
-                Dbeta_sum[k - first] += DY_n[k];
+                Real Dgamma_part = 0;
+                Real Dbeta_part = 0;
+                for (Index r = 0; r < count(); ++r) {
+                    const Index n = block + r;
+                    const Real R = (X(n, k) - mu_head[r]) - mu_tail[r];
+                    const Real Z = inv_std_n[r] * R;
+                    Dgamma_part += Z * DY(n, k);
+                    Dbeta_part += DY(n, k);
+                }
+                Dgamma_sum[k - first] += Dgamma_part;
+                Dbeta_sum[k - first] += Dbeta_part;
             }
-        }
+        });
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {
             Dgamma[k] = Real(Dgamma_sum[k - first]);

@@ -37,16 +37,17 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Matrix<const Real> W,
               Matrix<Real> DW, Vector<Real> Db) {
     const Index N = DY.rows, K = DY.cols;
     parallel_columns(N, K, 1, [=](Index first, Index last) {
-        double Db_sum[column_tile] = {};
+        const Index tile = last - first;
+        Columns<double> Db_sum(tile);
         row_blocks(N, [&](Index block, auto count) {
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
-                double Db_sum_k = Db_sum[k - first];
+                Real Db_part = 0;
                 for (Index r = 0; r < count(); ++r) {
                     const Index n = block + r;
-                    Db_sum_k += DY(n, k);
+                    Db_part += DY(n, k);
                 }
-                Db_sum[k - first] = Db_sum_k;
+                Db_sum[k - first] += Db_part;
             }
         });
         GRADWRIGHT_VECTORIZE

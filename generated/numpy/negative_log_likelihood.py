@@ -82,7 +82,7 @@ def backward(DL: float, T: Array, likelihood: Array, Y: Array, *, reduction: str
     inv_likelihood = 1 / likelihood
     DY = _result(out, "DY", (N, K), dtype, T, likelihood, Y)
     for rows in _row_blocks(N, K):
-        np.multiply(-scale * DL, _target_product(T[rows], inv_likelihood[:, None]), out=DY[rows])
+        np.multiply(-scale * DL, _target_product(T[rows], inv_likelihood[rows, None]), out=DY[rows])
     return _deliver("DY", DY, out)
 
 

@@ -268,7 +268,7 @@ def _no_division_by_zero(value: Array) -> bool:
     return bool(np.isfinite(value).all())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(expressions)
 def test_a_formula_read_as_mathematics_has_the_value_of_its_expression(expr: Expr) -> None:
     inputs = _inputs(expr)

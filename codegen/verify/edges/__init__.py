@@ -30,21 +30,24 @@ def edges_of(subject: Subject) -> list[Edge]:
 def check_edges(derivation: Derivation, backends: Mapping[str, Any]) -> dict[str, Any]:
     """Every promise that concerns the layer, for every backend.
 
-    Returns `{"cases": [{"name", "promise", "backend", "passed", "detail"}...], "passed", "total"}`.
+    Returns `{"cases": [{"name", "promise", "backend", "passed", "detail"}...], "passed", "total",
+    "limitations"}`. The limitations are further cases, promises that a formula cannot keep.
     A backend without `vjp` is bare arithmetic: promises about its arguments are left out.
     """
     subject = Subject(derivation)
-    cases = []
+    cases: list[dict[str, Any]] = []
+    limitations: list[dict[str, Any]] = []
     for edge in edges_of(subject):
         for name, backend in backends.items():
             if edge.face and not hasattr(backend, "vjp"):
                 continue
             detail = broken(edge, subject, backend)
-            cases.append({
+            (cases if edge.strict or detail is None else limitations).append({
                 "name": edge.name, "promise": edge.promise, "backend": name,
                 "passed": detail is None, "detail": detail or "",
             })  # fmt: skip
-    return {"cases": cases, "passed": sum(c["passed"] for c in cases), "total": len(cases)}
+    passed = sum(c["passed"] for c in cases)
+    return {"cases": cases, "passed": passed, "total": len(cases), "limitations": limitations}
 
 
 def broken(edge: Edge, subject: Subject, backend: Any) -> str | None:

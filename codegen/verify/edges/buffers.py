@@ -188,15 +188,21 @@ def _wrong_tuples(subject: Subject, backend: Any) -> None:
 def _overlaps(subject: Subject, backend: Any) -> None:
     """A result written over an input, or over a part of it, is right all the same."""
     for dtype in ("float64", "float32"):
-        plain = subject.arguments(subject.sample(rows=6), dtype)
-        for direction in range(2):
-            call = _calls(subject, backend, plain)[direction]
-            names = _argument_names(subject, direction)
-            result = call()
-            wanted = result if isinstance(result, tuple) else (result,)
-            for name in names:
-                if isinstance(plain.get(name), np.ndarray):
-                    _overlap_with(subject, backend, plain, direction, name, wanted)
+        arguments = subject.arguments(subject.sample(rows=6), dtype)
+        for direction, name in _pairs(subject, arguments):
+            for shift in (0, 3, arguments[name].size - 1):
+                _overlap(subject, backend, arguments, direction, name, shift)
+    tall = subject.tall_arguments()
+    for direction, name in _pairs(subject, tall):
+        _overlap(subject, backend, tall, direction, name, 3)
+
+
+def _pairs(subject: Subject, arguments: Arguments) -> Iterator[tuple[int, str]]:
+    """Forward (0) or backward (1), and an array it takes."""
+    for direction in range(2):
+        for name in _argument_names(subject, direction):
+            if isinstance(arguments.get(name), np.ndarray):
+                yield direction, name
 
 
 def _argument_names(subject: Subject, direction: int) -> list[str]:
@@ -205,24 +211,28 @@ def _argument_names(subject: Subject, direction: int) -> list[str]:
     return [n for n, _ in subject.derivation.kernel.backward.arguments]
 
 
-def _overlap_with(
-    subject: Subject, backend: Any, plain: Arguments, direction: int, name: str, wanted: tuple[Any, ...]
+def _overlap(
+    subject: Subject, backend: Any, plain: Arguments, direction: int, name: str, shift: int
 ) -> None:
-    for place, result in enumerate(wanted):
-        value = plain[name]
-        if np.ndim(result) == 0 or result.dtype != value.dtype:
+    call = _calls(subject, backend, plain)[direction]
+    result = call()
+    wanted = result if isinstance(result, tuple) else (result,)
+    value = plain[name]
+    for place, like in enumerate(wanted):
+        if np.ndim(like) == 0 or like.dtype != value.dtype:
             continue
-        for shift in (0, 3, value.size - 1):
-            store = np.zeros(2 * max(value.size, np.size(result)) + 8, value.dtype)
-            source = store[: value.size].reshape(value.shape)
-            source[...] = value
-            target = store[shift : shift + np.size(result)].reshape(np.shape(result))
-            call = _calls(subject, backend, {**plain, name: source})[direction]
-            buffers = tuple(target if i == place else None for i in range(len(wanted)))
-            found = _packing(call, len(wanted) > 1)(buffers)
+        store = np.zeros(2 * max(value.size, like.size) + 8, value.dtype)
+        source = store[: value.size].reshape(value.shape)
+        source[...] = value
+        target = store[shift : shift + like.size].reshape(like.shape)
+        call = _calls(subject, backend, {**plain, name: source})[direction]
+        buffers = tuple(target if i == place else None for i in range(len(wanted)))
+        found = _packing(call, len(wanted) > 1)(buffers)
+        require(found[place] is target, f"{subject.name}: out over {name} is not returned")
+        for i, right in enumerate(wanted):
             require(
-                same_bits(target, result) and found[place] is target,
-                f"{subject.name}: out over {name}, {shift} entries on, holds {target}, not {result}",
+                same_bits(found[i], right),
+                f"{subject.name}: out over {name}, {shift} entries on: result {i} is wrong",
             )
 
 

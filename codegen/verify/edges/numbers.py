@@ -12,6 +12,9 @@ import numpy as np
 from ... import expression as ex
 from ...program import needs_two_samples
 from ..floating import distances
+from ..evaluate import Evaluation
+from ..fields import REALS
+from ..inputs import shape_of
 from ..reference import NoRealValueError
 from .subject import (
     Arguments, Array, Edge, Subject, finite, raises, require, same_bits, same_results,
@@ -221,6 +224,38 @@ def _shapes(subject: Subject, results: Arguments, arguments: Arguments, what: st
         require(found == shape, f"{subject.name}: {what}: {name} has shape {found}, not {shape}")
 
 
+# Sizes beyond one block of rows, or one thread
+
+
+def _many_rows(subject: Subject, backend: Any) -> None:
+    """Compared with the equations as they stand, in float64."""
+    program, arguments = subject.program, subject.tall_arguments()
+    sizes = {
+        d: n
+        for i in subject.arrays
+        for d, n in zip((d for d in i.shape if d != "1"), np.shape(arguments[i.name]), strict=True)
+    }
+    symbols = {
+        name: np.asarray(arguments[name], np.float64).reshape(shape_of(shape, sizes))
+        for name, shape in [(i.name, i.shape) for i in program.inputs]
+        + [(program.upstream, program.output.shape)]
+    }
+    if program.divisor is not None:
+        divisor = Evaluation(sizes, {REALS.level: symbols}).value(program.divisor, REALS)
+        symbols["scale"] = 1 / divisor
+    evaluation = Evaluation(sizes, {REALS.level: symbols})
+    results = subject.run(backend, arguments)
+    equations = {program.output_name: program.output}
+    equations |= {f"D{name}": gradient for name, gradient in subject.derivation.gradients}
+    for name, equation in equations.items():
+        wanted = evaluation.value(equation, REALS)
+        gap = np.abs(np.asarray(results[name]).reshape(wanted.shape) - wanted).max()
+        require(
+            gap <= 1e-11 * max(np.abs(wanted).max(), 1),
+            f"{subject.name}: {name} at sizes {sizes} is off by {gap:.2g}",
+        )
+
+
 # Normalisation
 
 
@@ -269,7 +304,7 @@ NUMBERS = (
     Edge("one -inf", "one -inf in a row has probability 0, the gradients are finite",
          lambda s: s.is_shifted, _one_minus_infinity),
     Edge("huge data", "data of 1e4 and 1e30: output and gradients equal the exact ones",
-         lambda s: s.is_shifted or _is_logistic(s), _huge_data),
+         lambda s: s.is_shifted or _is_logistic(s), _huge_data, strict=False),
     Edge("target at -inf", "a target logit of -inf: the loss is inf, the gradient finite",
          lambda s: s.is_shifted and s.target is not None, _target_at_minus_infinity),
     Edge("target 0", "probability 0 where the target is 0 contributes 0 and has a finite gradient",
@@ -280,6 +315,8 @@ NUMBERS = (
          lambda s: _has_batch(s), _empty_batch, face=True),
     Edge("empty size", "zero features or classes: results of the right shapes, sums are 0",
          lambda s: len(s.program.sizes) > 1, _empty_size, face=True),
+    Edge("many rows", "thousands of rows, taken in blocks or by threads, give what the equations give",
+         lambda s: True, _many_rows),
     Edge("one sample", "a variance over a batch of one raises ValueError",
          lambda s: needs_two_samples(s.program), _one_sample, face=True),
     Edge("constant data", "constant rows or columns, even of 1e30, are centred to exactly 0",

@@ -31,7 +31,9 @@ class BrokenPromise(AssertionError):
 class Edge:
     """A promise: whom it concerns, and a check that raises where it does not hold.
 
-    `face` promises are about the arguments of a public function, not about its arithmetic.
+    `face` promises are about the arguments of a public function, not about its arithmetic. Where a
+    promise is not `strict` it is kept by every layer of this project; a script's formula may be
+    such that floating point cannot keep it, which is then stated as a limitation.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Edge:
     applies: Callable[[Subject], bool]
     check: Callable[[Subject, Any], None]
     face: bool = False
+    strict: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,18 @@ class Subject:
         return {
             n: v.astype(dtype) if isinstance(v, np.ndarray) else v for n, v in found.items()
         }
+
+    def tall_arguments(self) -> Arguments:
+        """Copies of a small sample below each other: more rows than a kernel takes at once."""
+        arguments = self.arguments(self.sample(rows=6))
+        shapes = {i.name: i.shape for i in self.program.inputs}
+        shapes[self.program.upstream] = self.program.output.shape
+        first = self.program.sizes[0]
+        for name, value in arguments.items():
+            if isinstance(value, np.ndarray):
+                dims = [d for d in shapes[name] if d != "1"]
+                arguments[name] = np.tile(value, [500 if d == first else 6 for d in dims])
+        return arguments
 
     def run(self, backend: Any, arguments: Mapping[str, Any], reduction: str = "mean") -> Arguments:
         """Output and gradients by name."""
@@ -133,11 +148,22 @@ class Subject:
 
     @property
     def is_shifted(self) -> bool:
-        """Its exponentials are shifted, licensed by a theorem, along the rows of the data."""
-        return bool(self.derivation.kernel.theorems) and self.data is not None and any(
-            s.expr.op == "rows_shift" or any(n.op == "rows_shift" for n in ex.topological(s.expr))
-            for s in self.derivation.kernel.forward.statements
+        """The data, times positive numbers, is shifted by its row maximum; a theorem licenses it."""
+        statements = self.derivation.kernel.forward.statements
+        nodes = ex.topological(*(s.expr for s in statements))
+        shifted = [n.args[0] for n in nodes if n.op == "rows_shift"]
+        return any(self._is_positive_multiple(argument) for argument in shifted)
+
+    def _is_positive_multiple(self, expr: Expr) -> bool:
+        above, below = factors_of(expr, {})
+        others = [f for f in above if self.data is None or f is not self.data.expr]
+        positive = all(
+            (n := ex.number_of(f)) is not None and n > 0
+            or f.op == "size"
+            or (f.op == "symbol" and f.attr in self.program.positive)
+            for f in (*others, *below)
         )
+        return positive and len(others) == len(above) - 1
 
     @cached_property
     def is_normalised_exponential(self) -> bool:

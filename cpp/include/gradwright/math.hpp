@@ -194,7 +194,8 @@ GRADWRIGHT_INLINE float tanh(float x) {
     const float e = detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
     float value = 1.0F - 2.0F / (e + 1.0F);
     value = positive > 9.5F ? 1.0F : value;
-    return positive < 0.55F ? x + x * square * p : std::copysign(value, x);
+    value = positive < 0.55F ? positive + positive * square * p : value;
+    return std::copysign(value, x);
 }
 
 /// 1 / (1 + exp(-x))
@@ -225,7 +226,8 @@ GRADWRIGHT_INLINE float erf(float x) {
     const detail::Reduced reduced = detail::reduce(logarithm);
     float value = 1.0F - detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
     value = positive > 4.0F ? 1.0F : value;
-    return positive < 0.86F ? x + x * near : std::copysign(value, x);
+    value = positive < 0.86F ? positive + positive * near : value;
+    return std::copysign(value, x);
 }
 
 /// 1 - erf(x)

@@ -2,6 +2,7 @@
 // instruction set, and vector code without -ffast-math.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 
 #include "gradwright/math.hpp"
@@ -44,10 +45,17 @@ GRADWRIGHT_INLINE T reduce(Index count, T start, Term term, Combine combine) {
 
 }  // namespace detail
 
-/// term(0) + ... + term(count - 1); each term is evaluated once.
+/// term(0) + ... + term(count - 1); each term is evaluated once, blocks of them are added in double.
 template <class T, class Term>
 GRADWRIGHT_INLINE T sum(Index count, Term term) {
-    return detail::reduce(count, T(0), term, [](T a, T b) { return a + b; });
+    constexpr Index block = 4096;
+    double total = 0;
+    for (Index first = 0; first < count; first += block) {
+        total += static_cast<double>(detail::reduce(
+            std::min(block, count - first), T(0), [=](Index k) { return term(first + k); },
+            [](T a, T b) { return a + b; }));
+    }
+    return static_cast<T>(total);
 }
 
 /// The largest of term(0), ..., term(count - 1), -inf for none; NaN terms are skipped.

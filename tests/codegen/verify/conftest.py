@@ -43,6 +43,7 @@ from gradwright.codegen.notation import (
     rows_mean,
     rows_sum,
     sigmoid,
+    softplus,
     sqrt,
     square,
     tanh,
@@ -160,6 +161,11 @@ def pseudo_huber(X: Matrix[N, K], delta: Positive = 1.0):
 @layer
 def nested_exponentials(X: Matrix[N, K]):
     return exp(-exp(-X))
+
+
+@layer
+def softplus_of_columns(X: Matrix[N, K]):
+    return row_repeat(softplus(columns_sum(X)), N)
 
 
 @layer

@@ -38,7 +38,7 @@ def evaluation(*expressions: ex.Expr, seed: int = 0) -> Evaluation:
     total = ex.reduce("elements_sum", X)
     for expression in expressions:
         total = total + ex.reduce("elements_sum", expression)
-    point = draw_point(Program("p", "p", inputs, "Z", total), SIZES, random.Random(seed))
+    point = draw_point(Program("p", "p", inputs, "Z", total), SIZES, random.Random(seed))  # noqa: S311
     assert point is not None
     return point.evaluation()
 
@@ -51,7 +51,10 @@ IDENTITIES = {
     ),
     "exp of half a log": (exp(log(X * X + 1) / 2), ex.power(X * X + 1, Fraction(1, 2))),
     "log of a product": (log(X * exp(Y) * X), 2 * log(X) + Y),
-    "log of a quotient": (log(X / (6 * Y)), log(X) - log(Y) - log(ex.number(2)) - log(ex.number(3))),
+    "log of a quotient": (
+        log(X / (6 * Y)),
+        log(X) - log(Y) - log(ex.number(2)) - log(ex.number(3)),
+    ),
     "nested exponentials": (exp(exp(X + Y)), exp(exp(X) * exp(Y))),
     "softplus inside exp": (exp(apply(lambda x: sp.log(1 + sp.exp(x)), X)), 1 + exp(X)),
     "symbolic power": (
@@ -117,7 +120,7 @@ def test_real_tangents_are_difference_quotients(name, symbol, seed):
 
 def test_a_tangent_is_linear_in_its_direction():
     output = SMOOTH["softmax"]
-    at, rng, prime = evaluation(output), random.Random(1), RESIDUES[0].prime
+    at, rng, prime = evaluation(output), random.Random(1), RESIDUES[0].prime  # noqa: S311
     first, second = (random_direction((2, 3), RESIDUES[0], rng) for _ in range(2))
     found = []
     for direction in (first, second, (first + 5 * second) % prime):

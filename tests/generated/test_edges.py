@@ -1,0 +1,61 @@
+"""The promises at the edges, one table for every layer in NumPy and in C++."""
+
+import importlib
+import os
+from functools import cache
+
+import pytest
+
+from gradwright.codegen.derivation import Derivation, derive_all
+from gradwright.codegen.inputs import built_in_scripts
+from gradwright.codegen.notation import Layer
+from gradwright.codegen.program import assuming
+from gradwright.codegen.scripts import load_script
+from gradwright.codegen.verify.edges import EDGES, Subject, broken, edges_of
+
+BACKENDS = ("numpy", "cpp")
+
+
+def built_in_layers() -> dict[str, Layer]:
+    """Layers by name, the variants that use a fact under their own names."""
+    found = {}
+    for script in built_in_scripts():
+        for layer in load_script(script):
+            if isinstance(layer, Layer):
+                program = layer.program()
+                names = [program.name, *(assuming(program, f).name for f in program.facts)]
+                found |= dict.fromkeys(names, layer)
+    return found
+
+
+LAYERS = built_in_layers()
+
+
+@cache
+def derivation(name: str) -> Derivation:
+    return next(d for d in derive_all(LAYERS[name]) if d.name == name)
+
+
+def face(backend: str, name: str) -> object:
+    try:
+        return importlib.import_module(f"gradwright.generated.{backend}.{name}")
+    except ImportError:
+        if backend == "cpp" and not os.environ.get("CI"):
+            pytest.skip("gradwright.generated.cpp is not built; run `make build`")
+        raise
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_layer_keeps_every_promise_at_the_edges(backend: str, name: str) -> None:
+    module = face(backend, name)
+    subject = Subject(derivation(name))
+    details = {edge.name: broken(edge, subject, module) for edge in edges_of(subject)}
+    assert {edge: detail for edge, detail in details.items() if detail is not None} == {}
+
+
+def test_every_promise_concerns_some_layer() -> None:
+    names = ("linear", "batchnorm_inference", "leaky_relu", "softmax", "batchnorm",
+             "cross_entropy", "softmax_cross_entropy")  # fmt: skip
+    concerned = {edge.name for name in names for edge in edges_of(Subject(derivation(name)))}
+    assert concerned == {edge.name for edge in EDGES}
