@@ -342,7 +342,7 @@ def _divide_leading(base: Base, exponent: Fraction, rest: dict[Atom, Fraction]) 
     if leading is None:
         return None
     monomial, coefficient = leading
-    if any(rest.get(atom, Fraction(0)) < e for atom, e in monomial):
+    if any(e < 0 or rest.get(atom, Fraction(0)) < e for atom, e in monomial):
         return None
     cofactor = dict(rest)
     for atom, e in monomial:
@@ -358,7 +358,8 @@ def _split_fraction(base: Base, exponent: Fraction, rest: dict[Atom, Fraction]) 
     numbers = [c for m, c in base.poly.terms if not m]
     others = [dict(m) for m, _ in base.poly.terms if m]
     if not numbers or not any(
-        rest.get(atom, Fraction(0)) < 0 and all(atom in m for m in others) for atom in others[0]
+        rest.get(atom, Fraction(0)) < 0 and all(m.get(atom, Fraction(0)) > 0 for m in others)
+        for atom in others[0]
     ):
         return None
     whole = _normal_product({**rest, base: exponent + 1})

@@ -51,7 +51,14 @@ from .errors import NotationError, ShapeError
 from .expression import Expr, lift
 from .optimizer.rule import Gradient, Parameter, State, Step, optimizer, update
 from .optimizer.theorem import (
-    Sequence, closed_form, limit, one_step, same_step, step_bound, theorem, total,
+    Sequence,
+    closed_form,
+    limit,
+    one_step,
+    same_step,
+    step_bound,
+    theorem,
+    total,
 )  # fmt: skip
 from .program import Fact, Input, Program, current_trace, located, trace_program
 from .scalar import ScalarFunction, trace_scalar

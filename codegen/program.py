@@ -144,14 +144,14 @@ def located(script: str) -> Iterator[None]:
     try:
         yield
     except GradwrightError as error:
-        line = _line_in(script, error)
+        line = line_in(script, error)
         if line and not str(error).startswith(display_path(script)):
             raise type(error)(f"{display_path(script)}:{line}: {error}") from None
         raise
     except RecursionError:
         raise
     except Exception as error:
-        line = _line_in(script, error) or getattr(error, "lineno", 1)
+        line = line_in(script, error) or getattr(error, "lineno", 1)
         raise NotationError(
             f"{display_path(script)}:{line}: {type(error).__name__}: {error}{_remedy(error)}"
         ) from None
@@ -166,7 +166,8 @@ def _remedy(error: Exception) -> str:
     return ""
 
 
-def _line_in(script: str, error: BaseException) -> int | None:
+def line_in(script: str, error: BaseException) -> int | None:
+    """The line of a script at which an error was raised, or None if it was raised elsewhere."""
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == script:

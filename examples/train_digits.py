@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ class Network:
         self.steps = 0
         self.parameters: list[dict[str, Parameter]] = []
         self.statistics: list[dict[str, np.ndarray]] = []
-        for inputs, outputs in zip(SIZES[:-1], SIZES[1:], strict=True):
+        for inputs, outputs in itertools.pairwise(SIZES):
             he = np.sqrt(2 / inputs)
             self.parameters.append({
                 "W": Parameter(rng.normal(0, he, (outputs, inputs)).astype(dtype)),
@@ -109,7 +110,7 @@ class Network:
                 s = self.statistics[i]
                 X = self.k["batchnorm_inference"].forward(
                     X, s["mean"], s["variance"], p["gamma"].value, p["beta"].value
-                )
+                ).Y
                 X = self.k["relu"].forward(X)
         return X.argmax(axis=1)
 

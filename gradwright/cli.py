@@ -129,7 +129,8 @@ def _list(options: argparse.Namespace) -> int:
     try:
         for path in options.scripts or built_in_scripts():
             for item in load_script(path):
-                print(f"{item.name:28} {path.name:20} {item.title}")
+                title = item.title or ""
+                print(f"{item.name:28} {path.name:20} {title}")
     except GradwrightError as error:
         return _fail(str(error))
     return 0

@@ -89,7 +89,7 @@ def _single_steps(rule: UpdateRule, name: str, backend: Any) -> float:
 
 def _widened(array: Array) -> Array:
     numbers = ManyDigits().context
-    return np.frompyfunc(lambda x: numbers.mpf(float(x)), 1, 1)(array)  # type: ignore[no-any-return]
+    return np.frompyfunc(lambda x: numbers.mpf(float(x)), 1, 1)(array)
 
 
 def _exact_step(rule: UpdateRule, arrays: Arrays, t: int) -> Arrays:

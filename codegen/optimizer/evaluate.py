@@ -7,9 +7,9 @@ rule may use is the number system's to define.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 import mpmath
@@ -85,13 +85,16 @@ def _power(base: Any, exponent: Fraction, numbers: Numbers) -> Any:
     return base ** int(exponent)
 
 
+@cache
 def standard_function(f: ScalarFunction) -> str:
     """The name of a function every target knows: abs, sign or tanh."""
-    for name, standard in (("abs", sp.Abs), ("sign", sp.sign), ("tanh", sp.tanh)):
-        if f.name == name and trace_scalar(lambda x, g=standard: g(x), 1).expr == f.expr.xreplace(
-            {f.variables[0]: sp.Symbol("x", real=True)}
-        ):
-            return name
+    known: dict[str, tuple[Callable[[sp.Expr], sp.Expr], dict[object, object]]] = {
+        "abs": (sp.Abs, {0: 0}), "sign": (sp.sign, {}), "tanh": (sp.tanh, {})
+    }  # fmt: skip
+    if f.name in known:
+        formula, kinks = known[f.name]
+        if trace_scalar(lambda x: formula(x), 1, f.name, kinks).expr == f.expr:
+            return f.name
     raise UnsupportedPrimitive(
         f"update rules know sqrt, abs, sign, tanh, exp and log, not {f.name}; add it to "
         "optimizer.evaluate and to the targets' tables"

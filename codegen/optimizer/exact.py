@@ -9,27 +9,47 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import sympy as sp
 
+from .. import expression as ex
+from ..scalar import ScalarFunction
 from .evaluate import run_step
 from .residues import PRIME, RESIDUES, NoRootError, Residue, evaluate_form
 from .rule import UpdateRule
 from .theorem import (
-    Claim, ClosedForm, Forms, Limit, OneStep, SameStep, StepBound, Theorem, step_number, symbol,
+    Claim,
+    ClosedForm,
+    Forms,
+    Limit,
+    OneStep,
+    SameStep,
+    StepBound,
+    Theorem,
     start,
+    step_number,
+    symbol,
 )  # fmt: skip
 
 STEPS = 4
-POINTS = 2
+_POINTS, _POINTS_FOR_SIGNS = 2, 24
 _DRAWS = 200
 _DEGREE = 64
 
 
-def error_probability() -> float:
+def point_count(rule: UpdateRule) -> int:
+    """How many points are visited: many where a sign shows one bit of its argument only."""
+    nodes = ex.topological(*(expr for _, expr in (*rule.definitions, *rule.updates)))
+    signs = any(isinstance(n.attr, ScalarFunction) and n.attr.name == "sign" for n in nodes)
+    return _POINTS_FOR_SIGNS if signs else _POINTS
+
+
+def error_probability(rule: UpdateRule) -> float:
     """An upper bound for a false identity passing all points; degrees are below 64 STEPS^2."""
-    return float((_DEGREE * STEPS**2 / PRIME) ** POINTS)
+    points = point_count(rule)
+    return 0.5**points if points > _POINTS else float((_DEGREE * STEPS**2 / PRIME) ** points)
 
 
 def refuted(rule: UpdateRule, made: Theorem, seed: int = 0) -> str | None:
@@ -43,10 +63,10 @@ class _Check:
         self._rule = rule
         self._theorem = made
         self._rng = rng
-        self._zero = RESIDUES.number(0)  # type: ignore[arg-type]
+        self._zero = RESIDUES.number(Fraction(0))
 
     def run(self) -> str | None:
-        for _ in range(POINTS):
+        for _ in range(point_count(self._rule)):
             found = self._at_a_point(lambda: self._refute(self._theorem.claim))
             if found is not None:
                 return found
@@ -101,7 +121,7 @@ class _Check:
         first = RESIDUES.draw(self._rng)
         known: dict[str, Any] = {**values, start(rule).name: first}
         self._draw_free(claim, known)
-        state = {name: self._zero for name in rule.updated} | {rule.parameter: first}
+        state = dict.fromkeys(rule.updated, self._zero) | {rule.parameter: first}
         gradients = [RESIDUES.draw(self._rng) for _ in range(STEPS + 1)]
         known[rule.gradient] = gradients if made.is_sequence else gradients[0]
         count = step_number(rule).name
@@ -154,7 +174,8 @@ class _Check:
     def _same_step(self, claim: SameStep) -> str | None:
         other = claim.other
         values, state, gradient, t = self._any_step()
-        seen = {n: symbol(self._rule, n) for n in other.updated if n in state} | dict(claim.variables)
+        seen = {n: symbol(self._rule, n) for n in other.updated if n in state}
+        seen |= dict(claim.variables)
 
         def view(arrays: dict[str, Residue]) -> dict[str, Residue]:
             return {n: evaluate_form(f, {**values, **arrays}, {}) for n, f in seen.items()}

@@ -22,7 +22,7 @@ from ..errors import UnsupportedPrimitive
 from ..expression import Expr
 from ..text import to_text
 from .evaluate import run_step
-from .exact import refuted
+from .exact import point_count, refuted
 from .proof import unproved
 from .residues import PRIME, RESIDUES, NoRootError, Residue, Residues
 from .rule import UpdateRule
@@ -119,10 +119,10 @@ class _AnyRoot(Residues):
 
 
 def _fingerprint(rule: UpdateRule) -> tuple[tuple[Residue, ...], ...] | None:
-    """The values after one step from two random states; rules that agree there are the same."""
+    """The values after one step from random states; rules that agree there are the same."""
     rng = random.Random(rule.name)
     found = []
-    for t in (3, 5):
+    for t in range(3, 3 + point_count(rule)):
         values: dict[str, Any] = {i.name: RESIDUES.draw(rng) for i in rule.inputs}
         if rule.step is not None:
             values[rule.step] = t

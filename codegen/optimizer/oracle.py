@@ -17,7 +17,14 @@ from ..errors import NotationError
 from .evaluate import Symbolic, run_step
 from .rule import Optimizer, Update, UpdateRule
 from .theorem import (
-    ClosedForm, Forms, OneStep, SameStep, Theorem, start, step_number, symbol,
+    ClosedForm,
+    Forms,
+    OneStep,
+    SameStep,
+    Theorem,
+    start,
+    step_number,
+    symbol,
 )  # fmt: skip
 
 STEPS = 2
@@ -60,7 +67,7 @@ def _closed_form(
     made: Optimizer, rule: UpdateRule, stated: Theorem, claim: ClosedForm
 ) -> str | None:
     given = {symbol(rule, name): value for name, value in stated.given}
-    state = {name: sp.S.Zero for name in rule.states} | {rule.parameter: start(rule)}
+    state = dict.fromkeys(rule.states, sp.S.Zero) | {rule.parameter: start(rule)}
     for t in range(1, STEPS + 1):
         gradient = stated.gradient(rule, sp.Integer(t))
         if claim.loss is not None:

@@ -16,7 +16,15 @@ from .algebra import is_zero
 from .evaluate import Symbolic, run_step
 from .rule import UpdateRule
 from .theorem import (
-    ClosedForm, Limit, OneStep, SameStep, StepBound, Theorem, start, step_number, symbol,
+    ClosedForm,
+    Limit,
+    OneStep,
+    SameStep,
+    StepBound,
+    Theorem,
+    start,
+    step_number,
+    symbol,
 )  # fmt: skip
 
 _NUMBERS = Symbolic()
@@ -80,7 +88,8 @@ class _Prover:
         wrong = self._compare("at t = 0", base, {name: origin[name] for name in base})
         if wrong is not None:
             return wrong
-        gradient = self._gradient(claim).xreplace({symbol(rule, rule.parameter): known[rule.parameter]})
+        parameter = symbol(rule, rule.parameter)
+        gradient = self._gradient(claim).xreplace({parameter: known[rule.parameter]})
         found = self._step(known, gradient)
         next_forms = {name: form.xreplace({t: t + 1}) for name, form in forms.items()}
         return self._compare(f"from {t} to {t + 1}", found, next_forms)
@@ -110,8 +119,8 @@ class _Prover:
         gradient = symbol(rule, rule.gradient)
         after = self._step(before, gradient)
         replaced = {before[name]: after[name] for name in rule.updated}
-        parameters = self._hyperparameters()
-        values = {i.name: parameters.get(i.name, symbol(other, i.name)) for i in other.hyperparameters}
+        own = self._hyperparameters()
+        values = {i.name: own.get(i.name, symbol(other, i.name)) for i in other.hyperparameters}
         values |= {name: form.xreplace(self._given) for name, form in seen.items()}
         values[other.gradient] = gradient
         if other.step is not None:

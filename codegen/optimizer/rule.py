@@ -22,7 +22,7 @@ from .. import expression as ex
 from ..annotations import HYPERPARAMETERS, default_value
 from ..errors import NotationError, ShapeError
 from ..expression import Expr, lift
-from ..program import Input, check_name, located, traced_names
+from ..program import Input, check_name, display_path, line_in, located, traced_names
 
 if TYPE_CHECKING:
     from .theorem import Statement
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 _ARRAY: ex.Shape = ("rows", "columns")
 _SCALAR: ex.Shape = ("1", "1")
 _RESERVED = frozenset(
-    "update initial_state State Update Array dtype shape i count first last step call zero math std "
-    "Real Index Vector gradwright python entries".split()
-)
+    ("update", "initial_state", "State", "Update", "Array", "dtype", "shape", "entries", "i",
+     "count", "first", "last", "step", "call", "zero", "math", "std", "Real", "Index", "Vector",
+     "gradwright", "python")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,14 @@ class Optimizer:
 
     def rule(self) -> UpdateRule:
         """Read the script: run it on symbols and check names, roles and that it is element-wise."""
+        place = f"{display_path(self.source)}:{self.function.__code__.co_firstlineno}"
         with located(self.source):
-            return _read(self)
+            try:
+                return _read(self)
+            except NotationError as error:
+                if error.__traceback__ is None or line_in(self.source, error) is not None:
+                    raise
+                raise type(error)(f"{place}: {error}") from None
 
 
 def optimizer(

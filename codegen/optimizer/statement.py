@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sympy as sp
+from sympy.printing.str import StrPrinter
 
 from .rule import UpdateRule
 from .theorem import Claim, ClosedForm, Limit, OneStep, SameStep, StepBound, Theorem, step_number
@@ -44,22 +45,26 @@ def scope(rule: UpdateRule, made: Theorem) -> str:
     """For what a theorem holds."""
     claim = made.claim
     t = step_number(rule).name
-    given = "".join(f"with {name} = {value}, " for name, value in made.given)
+    values = " and ".join(f"{name} = {_text(value)}" for name, value in made.given)
+    given = f"with {values}, " if values else ""
     match claim:
         case ClosedForm():
+            later = " and ".join(n for n, _ in claim.forms if n not in rule.updated)
             words = f"for every {t} >= 0 from a zero state"
+            if later:
+                words += f" ({later} from {t} = 1 on)"
             if claim.loss is not None:
-                words += f", on the loss {sp.sstr(claim.loss)}"
+                words += f", on the loss {_text(claim.loss)}"
         case Limit():
-            words = f"for every {t} >= 0, as {claim.variable} falls to {claim.point}"
+            words = f"by {claim.base.name}, for every {t} >= 0, as {claim.variable} falls to {_text(claim.point)}"
         case OneStep():
             words = "for one step from any state"
         case SameStep():
             words = f"one step from any state is one step of {claim.other.name}"
             if claim.variables:
-                words += " seen through"
+                words += ", whose arrays are"
         case StepBound():
-            words = f"for every {t} >= 0"
+            words = f"by {claim.base.name}, for every {t} >= 0"
     return given + words
 
 
@@ -73,4 +78,24 @@ def _line(equation: Equation) -> str:
         "after": f"{equation.name}'", "seen": equation.name,
         "change": f"|change of {equation.name}|",
     }.get(equation.index, f"{equation.name}_{equation.index}")  # fmt: skip
-    return f"{left} {equation.relation} {sp.sstr(equation.right)}"
+    return f"{left} {equation.relation} {_text(equation.right)}"
+
+
+class _Text(StrPrinter):
+    """Formulas as a reader writes them: t - i, mu^t, |g|, sum(..., i = 1..t)."""
+
+    def _as_ordered_terms(self, expr: sp.Add, order: str | None = None) -> list[sp.Expr]:
+        terms = super()._as_ordered_terms(expr, order)
+        return sorted(terms, key=lambda term: bool(term.could_extract_minus_sign()))
+
+    def _print_Abs(self, expr: sp.Abs) -> str:
+        return f"|{self._print(expr.args[0])}|"
+
+    def _print_Sum(self, expr: sp.Sum) -> str:
+        ranges = ", ".join(f"{i} = {first}..{self._print(last)}" for i, first, last in expr.limits)
+        return f"sum({self._print(expr.function)}, {ranges})"
+
+
+def _text(formula: sp.Expr) -> str:
+    text: str = _Text().doprint(formula)
+    return text.replace("**", "^")

@@ -47,7 +47,7 @@ def verify_optimizer(
         "P2": {
             "sizes": [f"t = 0..{exact.STEPS}"],
             "status": "exact",
-            "error_probability": exact.error_probability(),
+            "error_probability": exact.error_probability(rule),
         },
         "P3": {"sizes": [f"t = 1..{oracle.STEPS}"], "status": "equal"},
         "P4": floating,

@@ -15,9 +15,9 @@ from ..schedule import width
 from ..templates import environment, relative_source
 from .cpp_binding import binding, stub
 from .cpp_context import RESERVED
+from .cpp_function import Function, Parameter
 from .cpp_header import Header, header
 from .cpp_layout import folded, wrapped
-from .cpp_routine import Function, Parameter
 from .numpy_target import claims, equation_lines
 
 

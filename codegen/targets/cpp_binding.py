@@ -15,12 +15,18 @@ from typing import Any
 from .. import expression as ex
 from ..derivation import Derivation
 from ..expression import Expr
-from ..program import Input, Program
+from ..program import Input, Program, needs_two_samples
 from ..schedule import width
 from ..templates import environment, relative_source
+from .cpp_function import Function, Parameter
 from .cpp_layout import folded
-from .cpp_routine import Function, Parameter
-from .numpy_target import claims, needs_two_samples
+from .numpy_target import claims
+
+# Names of the bindings' own code, which a script's symbols must not hide.
+_TAKEN = frozenset({
+    "call", "zero", "target", "Real", "Call", "Size", "Input", "Output", "Scratch", "Domain",
+    "run", "finish", "with_target", "std", "math",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -155,30 +161,37 @@ def _routine(
     inner = _scale(derivation.program, function, places)
     results = function.of_role("result")
     inner += [_output(p, i) for i, p in enumerate(results)]
-    inner += [f"Scratch<{p.type}> {p.name}({_call_sizes(p)});" for p in function.of_role("scratch")]
+    inner += [f"Scratch<{p.type}> {_local(p.name)}({_call_sizes(p)});"
+              for p in function.of_role("scratch")]  # fmt: skip
     inner.append(_run(derivation, function))
-    inner.append(f"return finish(call, {', '.join(p.name for p in results)});")
+    inner.append(f"return finish(call, {', '.join(_local(p.name) for p in results)});")
     return {
         "name": function.name,
-        "floats": ", ".join(map(str, floats)),
+        "opening": f"call.with_type({{{', '.join(map(str, floats))}}}, " if floats else "",
+        "closing": ")" if floats else "(0.0)",
         "sizes": ", ".join(f'{d}("{d}")' for d in sizes),
-        "lines": [line for line in lines if line],
-        "inner": inner,
+        "lines": folded([line for line in lines if line], 8),
+        "inner": folded(inner, 12 if labels is not None else 8),
         "target": None if labels is None else {
             "float": floats[0], "place": places[labels.name], "sizes": ", ".join(labels.shape),
         },
     }  # fmt: skip
 
 
+def _local(name: str) -> str:
+    """The C++ variable of an argument or result."""
+    return f"{name}_" if name in _TAKEN else name
+
+
 def _input(p: Parameter, places: dict[str, int]) -> str:
     dims = ", ".join(d for d in p.shape if d != "1")
-    return f"Input<{p.type}> {p.name}(call, {places[p.name]}, {dims});"
+    return f"Input<{p.type}> {_local(p.name)}(call, {places[p.name]}, {dims});"
 
 
 def _domain(p: Parameter, program: Program, places: dict[str, int]) -> str:
     domains = {i.name: i.domain for i in program.inputs if i.is_array}
     if domains.get(p.name) in ("nonnegative", "positive"):
-        return f"{p.name}.require_nonnegative(call, {places[p.name]});"
+        return f"{_local(p.name)}.require_nonnegative(call, {places[p.name]});"
     return ""
 
 
@@ -186,8 +199,8 @@ def _number(argument: _Argument, places: dict[str, int]) -> str:
     place = places[argument.name]
     if argument.kind == "hyperparameter" and argument.input is not None:
         domain = f"Domain::{argument.input.domain}"
-        return f"const Real {argument.name} = call.hyperparameter<Real>({place}, {domain});"
-    return f"const Real {argument.name} = call.number<Real>({place});"
+        return f"const Real {_local(argument.name)} = call.hyperparameter<Real>({place}, {domain});"
+    return f"const Real {_local(argument.name)} = call.number<Real>({place});"
 
 
 def _scale(program: Program, function: Function, places: dict[str, int]) -> list[str]:
@@ -219,7 +232,7 @@ def _call_sizes(p: Parameter) -> str:
 
 def _output(p: Parameter, place: int) -> str:
     dims = [d for d in p.shape if d != "1"]
-    return f"Output<{p.type}> {p.name}({', '.join(['call', str(place), *dims])});"
+    return f"Output<{p.type}> {_local(p.name)}({', '.join(['call', str(place), *dims])});"
 
 
 def _run(derivation: Derivation, function: Function) -> str:
@@ -235,8 +248,8 @@ def _view(p: Parameter) -> str:
     if p.role == "labels":
         return "target.matrix()"
     if not width(p.shape):
-        return f"{p.name}.scalar()" if p.role == "result" else p.name
-    return f"{p.name}.{'matrix' if width(p.shape) == 2 else 'vector'}()"
+        return f"{_local(p.name)}.scalar()" if p.role == "result" else _local(p.name)
+    return f"{_local(p.name)}.{'matrix' if width(p.shape) == 2 else 'vector'}()"
 
 
 def _signature(name: str, arguments: Sequence[_Argument], out: bool) -> str:

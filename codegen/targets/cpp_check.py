@@ -29,8 +29,8 @@ from ..program import Program
 from ..schedule import width
 from ..templates import environment
 from .cpp import header_text
+from .cpp_function import Function, Parameter
 from .cpp_header import Header, header
-from .cpp_routine import Function, Parameter
 
 _FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-w")
 _SECONDS = 120
@@ -169,8 +169,9 @@ class CompiledLayer:
         entry = getattr(self.library, f"{self.derivation.name}_{function.name}_"
                         f"{'float' if dtype == np.float32 else 'double'}")  # fmt: skip
         entry.restype = None
+        counts = [sizes.get(d, 0) for d in program.sizes]
         entry(
-            (ctypes.c_ssize_t * max(len(program.sizes), 1))(*(sizes.get(d, 0) for d in program.sizes)),
+            (ctypes.c_ssize_t * max(len(counts), 1))(*counts),
             (ctypes.c_void_p * max(len(arrays), 1))(*(a.ctypes.data for a in arrays)),
             (ctypes.c_double * max(len(scalars), 1))(*scalars),
         )
@@ -179,7 +180,7 @@ class CompiledLayer:
                    if p.role == "result"}  # fmt: skip
         if len(results) == 1:
             return next(iter(results.values()))
-        return namedtuple(kind, results)(*results.values())  # type: ignore[misc]
+        return namedtuple(kind, results)(*results.values())
 
     def _array(self, p: Parameter, given: dict[str, Any], sizes: dict[str, int], dtype: Any) -> Any:
         kinds = {"double": np.float64, "Index": np.intp}

@@ -14,7 +14,8 @@ from ..expression import Expr, Shape
 from ..lower import Routine
 from ..scalar import ScalarFunction
 from ..schedule import width
-from .cpp_entry import DOUBLE, REPEATS, Values
+from .cpp_entry import DOUBLE, Values
+from .cpp_terms import REPEATS
 
 # Names of the runtime and of generated code, which symbols of a script must not hide.
 RESERVED = frozenset({

@@ -15,11 +15,10 @@ from .. import expression as ex
 from ..errors import UnsupportedPrimitive
 from ..expression import Expr, Shape
 from ..scalar import ScalarFunction
-from ..text import negated
 from .cpp_scalar import ScalarFunctions
+from .cpp_terms import REPEATS, indices_of, split_product, split_sum
 
 SUM, PRODUCT, UNARY, ATOM = 1, 2, 3, 4
-REPEATS = ("row_repeat", "column_repeat", "scalar_repeat")
 REAL, DOUBLE = "Real", "double"
 
 
@@ -31,7 +30,7 @@ class Values:
     types: Mapping[str, str]
     functions: ScalarFunctions
     identifiers: Mapping[str, str] = field(default_factory=dict)
-    is_nonpositive: Callable[[Expr], bool] = lambda expr: False
+    is_nonpositive: Callable[[Expr], bool] | None = None
 
     def type(self, name: str) -> str:
         return self.types.get(name, REAL)
@@ -87,54 +86,6 @@ def entry(expr: Expr, scope: Scope, i: str, j: str, real: str = REAL) -> str:
     return _Printer(scope, real).show(expr, i, j)[0]
 
 
-def split_sum(expr: Expr) -> list[tuple[int, Expr]]:
-    """Terms with their signs, looking through repetition of sums and of negated values."""
-    if expr.op == "add":
-        return [term for arg in expr.args for term in split_sum(arg)]
-    if expr.op in REPEATS and expr.args[0].op == "add":
-        return [(sign, ex.rebuild(expr, (term,))) for sign, term in split_sum(expr.args[0])]
-    negative = negated(expr)
-    return [(1, expr)] if negative is None else [(-1, negative)]
-
-
-def split_product(expr: Expr) -> tuple[Fraction, list[Expr], list[Expr]]:
-    """The number, the factors above and those below the fraction bar, without repetition."""
-    value, above, below = Fraction(1), [], []
-
-    def visit(part: Expr) -> None:
-        nonlocal value
-        number = ex.number_of(part)
-        if number is not None:
-            value *= number
-        elif part.op == "hadamard":
-            for arg in part.args:
-                visit(arg)
-        elif part.op in REPEATS:
-            visit(part.args[0])
-        elif part.op == "power" and isinstance(part.attr, Fraction) and part.attr == -1:
-            number, over, under = split_product(part.args[0])
-            value /= number
-            above.extend(under)
-            below.extend(over)
-        else:
-            above.append(part)
-
-    visit(expr)
-    return value, above, below
-
-
-def indices_of(expr: Expr, i: str, j: str) -> set[str]:
-    """The index variables an entry depends on."""
-    found: set[str] = set()
-    if expr.op in ("identity", "Diag", "diag", "rows_select", "columns_select"):
-        found |= {i, j}
-    if expr.op == "symbol":
-        found |= ({i} if expr.rows != "1" else set()) | ({j} if expr.cols != "1" else set())
-    for arg in expr.args:
-        found |= indices_of(arg, j, i) if expr.op == "transpose" else indices_of(arg, i, j)
-    return found - {""}
-
-
 @dataclass
 class _Printer:
     scope: Scope
@@ -162,7 +113,8 @@ class _Printer:
         if expr.op == "log":
             return self._logarithm(expr.args[0], i, j), ATOM
         if expr.op == "exp":
-            suffix = "_nonpositive" * self.scope.values.is_nonpositive(expr.args[0])
+            judge = self.scope.values.is_nonpositive
+            suffix = "_nonpositive" if judge is not None and judge(expr.args[0]) else ""
             return f"math::exp{suffix}({self._argument(expr.args[0], i, j)})", ATOM
         if expr.op == "apply":
             return self._apply(expr, i, j), ATOM
@@ -188,7 +140,7 @@ class _Printer:
 
     def number(self, value: Fraction | int) -> str:
         shown = repr(float(value))
-        if Fraction(value).denominator == 1 and abs(value) < 10**15:
+        if Fraction(value).denominator == 1 and -(10**15) < int(value) < 10**15:
             shown = str(int(value)) if self.real == REAL else f"{int(value)}.0"
         return f"Real({shown})" if self.real == REAL else shown
 

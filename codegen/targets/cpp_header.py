@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..lower import Kernel
 from .cpp_context import RESERVED
-from .cpp_routine import Function, write
+from .cpp_function import Function
+from .cpp_routine import write
 from .cpp_scalar import ScalarFunctions
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..expression import Expr
 from ..lower import Routine
 from ..text import negated
-from .cpp_entry import REPEATS
+from .cpp_terms import REPEATS
 
 _SHIFTS = ("rows_shift", "columns_shift")
 

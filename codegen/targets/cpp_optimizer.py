@@ -130,14 +130,15 @@ def _body(rule: UpdateRule) -> list[str]:
 def _work(rule: UpdateRule) -> int:
     """Cheap operations an entry is worth: what it reads and writes, roots and quotients."""
     nodes = ex.topological(*_equations(rule))
-    costly = sum(n.op in ("exp", "log", "apply") or (n.op == "power" and n.attr != 2) for n in nodes)
+    powers = sum(n.op == "power" and n.attr != 2 for n in nodes)
+    costly = powers + sum(n.op in ("exp", "log", "apply") for n in nodes)
     return len(rule.arrays) + len(rule.updated) + 2 * costly
 
 
 def _doc(rule: UpdateRule) -> list[str]:
     text = (
-        f"One step.  Returns false, with nothing written, if an entry of {rule.gradient} is infinite "
-        f"or NaN.  {listed(f'{name}_out' for name in rule.updated)} may be the arrays they replace."
+        f"One step.  Returns false, with nothing written, if an entry of {rule.gradient} is "
+        f"infinite or NaN.  {listed(f'{name}_out' for name in rule.updated)} may be the arrays they replace."
     )
     if rule.step:
         text += f"  {rule.step} is the number of this step: 1, 2, 3, ..."
@@ -150,13 +151,14 @@ def binding_text(derivation: OptimizerDerivation) -> str:
     place = {item.name: i for i, item in enumerate(rule.inputs)}
     arrays = [{"name": n, "position": place[n]} for n in rule.arrays]
     results = [{"name": n, "position": place[n]} for n in rule.updated]
-    scalars = [_scalar(item, place[item.name]) for item in rule.inputs if item.name not in rule.arrays]
+    others = [item for item in rule.inputs if item.name not in rule.arrays]
     passed = [f"{a.name}.vector()" if a.is_array else a.name
               for a in kernel_arguments(rule)]  # fmt: skip
     doc = f"{rule.title}\n\n" + "\n".join(equation_lines(rule))
     return environment().get_template("cpp/optimizer_binding.cpp.j2").render(
         source=relative_source(rule), name=rule.name, arrays=arrays, results=results,
-        scalars=scalars, positions=[a["position"] for a in arrays], states=rule.states,
+        scalars=[_scalar(item, place[item.name]) for item in others],
+        positions=[a["position"] for a in arrays], states=rule.states,
         call=wrapped("run_step(", ["call", f"{rule.name}::update<Real>", *passed], ");"),
         parameters=wrapped("{", [_parameter(i) for i in rule.inputs], "},"),
         module_doc=_quoted(doc), update_doc=_quoted(_signature(rule) + update_doc(rule)),

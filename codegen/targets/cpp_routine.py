@@ -3,70 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 
 from .. import expression as ex
-from ..expression import Expr, Shape
+from ..expression import Expr
 from ..lower import Kernel, Routine, Statement
-from ..schedule import Product, Small, reduction_of, width
+from ..schedule import Product, reduction_of, width
 from .cpp_columns import ColumnsWriter
-from .cpp_context import Context, identifiers, indented, mentions, select_key
-from .cpp_entry import DOUBLE, REAL, Scope, Values, entry, split_product, split_sum, uses_double
+from .cpp_context import Context, identifiers, mentions, select_key
+from .cpp_entry import DOUBLE, REAL, Scope, Values, entry, uses_double
+from .cpp_function import Function, Parameter
 from .cpp_nonpositive import NonPositive
-from .cpp_plan import Columns, Rows, Sweep, Unit, is_elementwise, plan
+from .cpp_plan import Columns, Rows, Unit, is_elementwise, plan
 from .cpp_rows import RowsWriter
 from .cpp_scalar import ScalarFunctions
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of a kernel. `role`: argument, labels, result or scratch."""
-
-    name: str
-    identifier: str
-    shape: Shape
-    type: str
-    role: str
-
-    @property
-    def declaration(self) -> str:
-        return f"{self.cpp_type} {self.identifier}"
-
-    @property
-    def is_index(self) -> bool:
-        return self.type == "Index"
-
-    @property
-    def cpp_type(self) -> str:
-        """By value; a 1 x 1 result by reference."""
-        if self.role == "labels":
-            return "Target"
-        if not width(self.shape):
-            return f"{self.type}&" if self.role == "result" else self.type
-        view = "Matrix" if width(self.shape) == 2 else "Vector"
-        return f"{view}<{'const ' if self.role == 'argument' else ''}{self.type}>"
-
-
-@dataclass(frozen=True)
-class Function:
-    """A kernel function: `body` are the lines between the braces."""
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    body: tuple[str, ...]
-
-    @property
-    def labels(self) -> str | None:
-        """The target that may be given as labels."""
-        return next((p.name for p in self.parameters if p.role == "labels"), None)
-
-    @property
-    def template(self) -> str:
-        return "template <class Real, class Target>" if self.labels else "template <class Real>"
-
-    def of_role(self, *roles: str) -> list[Parameter]:
-        return [p for p in self.parameters if p.role in roles]
+from .cpp_terms import split_product, split_sum
 
 
 def write(kernel: Kernel, routine: Routine, functions: ScalarFunctions) -> Function:
@@ -82,7 +33,8 @@ class _Writer:
         for unit in self._units:
             if isinstance(unit, Rows):
                 shapes |= {s.name: s.shape for s in unit.body}
-        types = {n: DOUBLE for n in kernel.precise if n in shapes and width(shapes[n])}
+        vectors = (n for n in kernel.precise if n in shapes and width(shapes[n]))
+        types = dict.fromkeys(vectors, DOUBLE)
         dims = {d for shape in shapes.values() for d in shape}
         names = identifiers(shapes, {d.lower() for d in dims} | set(functions.found))
         bounded = NonPositive(kernel.forward, routine)
@@ -90,7 +42,8 @@ class _Writer:
         self._types = types
         self._labels = self._possible_labels()
         self._scratch: dict[str, Parameter] = {}
-        arrays = {n: False for n, _ in routine.arguments} | {n: True for n in self._written()}
+        arrays = dict.fromkeys((n for n, _ in routine.arguments), False)
+        arrays |= dict.fromkeys(self._written(), True)
         taken = {self._values.identifier(n) for n in arrays} | dims
         self._context = Context(self._values, routine, self._labels, arrays, taken)
         self._lines: list[str] = []
@@ -101,10 +54,11 @@ class _Writer:
             self._unit(unit)
         parameters = [*self._arguments(), *self._results(), *self._scratch.values()]
         text = "\n".join(self._lines)
-        sizes = [f"{dim} = {source}" for dim, source in self._sizes(parameters) if mentions(text, dim)]
+        sizes = [f"{d} = {source}" for d, source in self._sizes(parameters) if mentions(text, d)]
         body = [f"const Index {', '.join(sizes)};"] if sizes else []
         body += [part for line in self._lines for part in line.split("\n")]
-        return Function(self._routine.name, tuple(self._named(parameters, "\n".join(body))), tuple(body))
+        named = tuple(self._named(parameters, "\n".join(body)))
+        return Function(self._routine.name, named, tuple(body))
 
     def _named(self, parameters: list[Parameter], body: str) -> Iterator[Parameter]:
         """Arguments that only tell a size nobody asks for are not named in C++."""
@@ -121,7 +75,7 @@ class _Writer:
         return Parameter(name, self._values.identifier(name), shape, kind, role)
 
     def _arguments(self) -> list[Parameter]:
-        roles = {name: "labels" for name in self._labels}
+        roles = dict.fromkeys(self._labels, "labels")
         return [self._parameter(n, roles.get(n, "argument")) for n, _ in self._routine.arguments]
 
     def _results(self) -> list[Parameter]:
@@ -147,7 +101,8 @@ class _Writer:
     def _sizes(self, parameters: list[Parameter]) -> Iterator[tuple[str, str]]:
         """Each size with the argument that tells it; targets last, labels know their classes."""
         known: set[str] = set()
-        for p in sorted(parameters, key=lambda p: ("argument", "labels", "result", "scratch").index(p.role)):
+        roles = ("argument", "labels", "result", "scratch")
+        for p in sorted(parameters, key=lambda p: roles.index(p.role)):
             members = ("rows", "cols") if width(p.shape) == 2 else ("size", "size")
             for dim, member in zip(p.shape, members, strict=True):
                 if dim != "1" and dim not in known:
@@ -276,7 +231,7 @@ class _Writer:
         left, right = self._operand(step.left), self._operand(step.right)
         target = self._view(step.target)
         if not width(step.epilogue.shape) and not self._context.is_result(step.target):
-            self._lines.append(f"Real {target.removeprefix('Matrix<Real>(&').split(',')[0]} = Real(0);")
+            self._lines.append(f"Real {self._values.identifier(step.target)} = Real(0);")
         if rest:
             start = rest[0]
             for term in rest[1:]:
@@ -345,6 +300,3 @@ def _affine(epilogue: Expr, product: Expr) -> tuple[Expr | None, list[Expr]]:
         for factor in factors:
             alpha = ex.hadamard(alpha, factor)
     return (None, []) if alpha is None else (alpha, rest)
-
-
-__all__ = ["Function", "Parameter", "Sweep", "indented", "write"]

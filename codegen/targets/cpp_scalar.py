@@ -21,17 +21,18 @@ _FUNCTIONS = {
     "tanh": "math::tanh", "sigmoid": "math::sigmoid", "softplus": "math::softplus",
     "erf": "math::erf", "erfc": "math::erfc", "erf_complement": "math::erfc",
     "sinh": "std::sinh", "cosh": "std::cosh", "sin": "std::sin", "cos": "std::cos",
-    "tan": "std::tan", "atan": "std::atan",
+    "tan": "std::tan", "atan": "std::atan", "normal_cdf": "math::normal_cdf",
+    "normal_pdf": "math::normal_pdf",
 }  # fmt: skip
 
 
-class normal_cdf(sp.Function):
+class normal_cdf(sp.Function):  # noqa: N801 - named as a function
     """erfc(-x / sqrt(2)) / 2"""
 
     nargs = 1
 
 
-class normal_pdf(sp.Function):
+class normal_pdf(sp.Function):  # noqa: N801
     """exp(-x^2 / 2) / sqrt(2 pi)"""
 
     nargs = 1
@@ -68,14 +69,15 @@ def source(name: str, stable: StableScalar) -> str:
     constants, value = _lines(_special_forms(stable.expr))
     tested = [v for v in variables if v in _tested(stable.expr)]
     if tested or stable.lower or stable.upper:
-        constants.append(f"const Real value = {value};")
-        value = "value"
+        local = "value" if "value" not in variables else "result"
+        constants.append(f"const Real {local} = {value};")
+        value = local
     if stable.lower or stable.upper:
-        lines.append("    // Far out the value no longer changes, but the formula is infinity times 0.")
+        lines.append("    // Far out the value is constant, but the formula is infinity times 0.")
     for side, needed in ((-1, stable.lower), (1, stable.upper)):
         if needed:
-            bound = f"{first} {'<' if side < 0 else '>'} {_number(sp.Integer(side * stable.bound))}"
-            value = f"{bound} ? {_limit(stable, side)} : {value}"
+            sign, bound = "<" if side < 0 else ">", _number(sp.Integer(side * stable.bound))
+            value = f"{first} {sign} {bound} ? {_limit(stable, side)} : {value}"
     for v in reversed(tested):
         value = f"{v} != {v} ? {v} : {value}"
     return "\n".join([*lines, *(f"    {c}" for c in constants), f"    return {value};", "}"])
@@ -92,7 +94,8 @@ def _limit(stable: StableScalar, side: int) -> str:
     f = stable.function
     if len(f.variables) == 1:
         value = float_value(stable.expr, f, float(side * stable.bound))
-        return f"Real({int(value) if value == int(value) and (value or str(value)[0] != '-') else value!r})"
+        text = repr(value)
+        return f"Real({text if text == '-0.0' else text.removesuffix('.0')})"
     at_bound = stable.expr.subs(f.variables[0], side * stable.bound)
     return _at_least(_ATOM, at_bound)
 
@@ -125,7 +128,7 @@ def _lines(expr: sp.Expr) -> tuple[list[str], str]:
     constants, names = [], []
     for place, (value, _) in enumerate(expr.args):
         text, level = _scalar(value)
-        if level == _ATOM and not value.has(sp.Function) or value.is_number:
+        if value.is_number or (level == _ATOM and not value.has(sp.Function)):
             names.append(text)
         else:
             names.append("otherwise" if place == len(expr.args) - 1 else f"branch_{place + 1}")
@@ -159,13 +162,12 @@ def _scalar(expr: sp.Expr) -> tuple[str, int]:
             name, value = line.removeprefix("const Real ").removesuffix(";").split(" = ", 1)
             text = re.sub(rf"\b{name}\b", f"({value})", text)
         return f"({text})", _ATOM
-    names = _FUNCTIONS | {"normal_cdf": "math::normal_cdf", "normal_pdf": "math::normal_pdf"}
-    name = names.get(type(expr).__name__)
-    if name is None:
+    function = _FUNCTIONS.get(type(expr).__name__)
+    if function is None:
         raise UnsupportedPrimitive(
             f"the C++ printer has no function {type(expr).__name__}; add it to its table"
         )
-    return f"{name}({_scalar(expr.args[0])[0]})", _ATOM
+    return f"{function}({_scalar(expr.args[0])[0]})", _ATOM
 
 
 def _at_least(level: int, expr: sp.Expr) -> str:
@@ -220,5 +222,5 @@ def _condition(condition: sp.Basic) -> str:
         return joiner.join(f"({_condition(c)})" for c in condition.args)
     if isinstance(condition, sp.Not):
         return f"!({_condition(condition.args[0])})"
-    left, right = (_scalar(a)[0] for a in condition.args)  # type: ignore[arg-type]
-    return f"{left} {condition.rel_op} {right}"  # type: ignore[attr-defined]
+    left, right = (_scalar(a)[0] for a in condition.args)
+    return f"{left} {condition.rel_op} {right}"

@@ -119,7 +119,7 @@ class _ScalarPrinter(EntryPrinter):
     def __init__(self, syntax: Syntax) -> None:
         super().__init__(syntax, (), ())
 
-    def _is_scalar(self, expr: Expr) -> bool:
+    def _is_scalar(self, _expr: Expr) -> bool:
         return False
 
     def place(self, expr: Expr) -> tuple[str, int]:

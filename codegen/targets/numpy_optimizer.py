@@ -64,8 +64,7 @@ def _body(rule: UpdateRule) -> list[str]:
     lines = [f"[{', '.join(rule.arrays)}], shape = _arrays({pairs})"]
     if rule.step:
         lines.append(f'{rule.step} = _step("{rule.step}", {rule.step})')
-    for item in rule.hyperparameters:
-        lines.append(f'{item.name} = _{item.domain}("{item.name}", {item.name})')
+    lines += [f'{i.name} = _{i.domain}("{i.name}", {i.name})' for i in rule.hyperparameters]
     lines.append(f'_require_finite("{rule.gradient}", {rule.gradient}, shape)')
     targets = [f"{n}_out" for n in rule.updated]
     outs = ["out"] if not rule.states else [f"out[{k}]" for k in range(len(targets))]

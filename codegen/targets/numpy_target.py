@@ -7,7 +7,7 @@ passes and names were made in `lower` and `schedule`; here they are written down
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import expression as ex
@@ -20,18 +20,20 @@ from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
 from ..templates import environment, relative_source
 from ..text import to_text
-from .numpy_printer import NumpyPrinter, hides_nan, last_operation, scalar_source
+from .numpy_body import Body
+from .numpy_printer import NumpyPrinter
+from .numpy_scalar import hides_nan, last_operation, scalar_source, shared_calls
 
 _DEPENDENCIES = {
     "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
     "_result": ("_check_out",), "_erfc": ("_series",), "_erf": ("_erfc", "_series"),
     "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",),
-    "_real": ("_number",),
+    "_real": ("_number",), "_target_sum": ("_target_product",),
 }  # fmt: skip
 _HELPER_ORDER = (
     "_targets", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
     "_unit", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
-    "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_product",
+    "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_sum", "_target_product", "_with_nan",
     "_sigmoid", "_softplus", "_erf", "_erfc", "_series",
 )  # fmt: skip
 
@@ -249,24 +251,19 @@ class _Module:
         for item in self._program.inputs:
             if item.is_array and item.domain in ("positive", "nonnegative"):
                 sign, text = ("<=", "> 0") if item.domain == "positive" else ("<", ">= 0")
-                lines += [
-                    f"if ({item.name} {sign} 0).any():",
-                    f'    raise ValueError(f"{{_LAYER}}: expected {item.name} {text}, '
-                    f'got {{{item.name}.min()}}")',
-                ]
+                found = f"got {{{item.name}.min()}}"
+                lines += _refusal(f"({item.name} {sign} 0).any()", f"{item.name} {text}", found)
         data = next(i for i in self._program.inputs if width(i.shape) == 2)
+        samples, found = f'sizes["{data.shape[0]}"]', f"got {data.name} {{{data.name}.shape}}"
         if self._program.is_loss:
-            lines += [f"if sizes[\"{data.shape[0]}\"] == 0:",
-                      f'    raise ValueError(f"{{_LAYER}}: expected at least one sample, '
-                      f'got {data.name} {{{data.name}.shape}}")']  # fmt: skip
+            lines += _refusal(f"{samples} == 0", "at least one sample", found)
         if needs_two_samples(self._program):
-            lines += [f"if sizes[\"{data.shape[0]}\"] == 1:",
-                      f'    raise ValueError(f"{{_LAYER}}: expected more than one sample, '
-                      f'got {data.name} {{{data.name}.shape}}")']  # fmt: skip
+            lines += _refusal(f"{samples} == 1", "more than one sample", found)
         return lines
 
     def _routine(self, routine: Routine, tuple_name: str | None) -> list[str]:
-        return _Body(self, routine, tuple_name).lines()
+        body = Body(routine, self._kernel.precise, self._functions, self._helpers)
+        return body.lines(tuple_name)
 
     def _function(self, name: str, stable: StableScalar) -> dict[str, Any]:
         """A scalar function of arrays; where its last operation is one of NumPy's it takes `out`."""
@@ -277,19 +274,21 @@ class _Module:
             body.append(f"{first} = np.maximum({first}, -{_bound(stable)})")
         if stable.upper:
             body.append(f"{first} = np.minimum({first}, {_bound(stable)})")
+        shared, expr = shared_calls(stable)
+        body += [f"{n} = {scalar_source(c, self._helpers)}" for n, c in shared]
+        stable = replace(stable, expr=expr)
         call = last_operation(stable, self._helpers)
         if call is not None:
             variables.append("out=None")
             body.append(f"return {call}")
-        elif hides_nan(stable.expr, stable.function.variables[0]):
-            source = scalar_source(stable.expr, self._helpers)
-            body.append(f"value = {source}.astype({first}.dtype, copy=False)")
-            body.append(f"np.copyto(value, {first}, where=np.isnan({first}))")
-            body.append("return value")
+        elif hides_nan(expr, stable.function.variables[0]):
+            self._helpers.add("_with_nan")
+            source = scalar_source(expr, self._helpers)
+            body.append(f"return _with_nan({source}.astype({first}.dtype, copy=False), {first})")
         else:
-            body.append(f"return {scalar_source(stable.expr, self._helpers)}")
+            body.append(f"return {scalar_source(expr, self._helpers)}")
         doc = f"{stable.function.expr} in a form that stays finite."
-        if stable.expr == stable.function.expr:
+        if not shared and expr == stable.function.expr:
             doc = f"{stable.function.expr}."
         return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
 
@@ -298,190 +297,10 @@ def _bound(stable: StableScalar) -> str:
     return str(stable.bound) if stable.bound < 10**6 else f"{float(stable.bound)!r}"
 
 
-class _Body:
-    """The lines of one routine after its arguments are checked."""
-
-    def __init__(self, module: _Module, routine: Routine, tuple_name: str | None) -> None:
-        self._module = module
-        self._routine = routine
-        self._tuple_name = tuple_name
-        self._precise = module._kernel.precise
-        self._lines: list[str] = []
-        self._arrays = {n for n, s in routine.arguments if width(s)}
-
-    def lines(self) -> list[str]:
-        self._module._helpers.update({"_result", "_deliver"} if self._buffered() else {"_deliver"})
-        if len(self._routine.results) > 1:
-            self._module._helpers.add("_buffers")
-            names = ", ".join(f'"{r}"' for r in self._routine.results)
-            targets = ", ".join(f"out_{r}" for r in self._routine.results)
-            self._lines.append(f"{targets} = _buffers(out, ({names}))")
-        for step in schedule(self._routine):
-            if isinstance(step, Small):
-                self._small(step.statement)
-            elif isinstance(step, Product):
-                self._product(step)
-            else:
-                self._pass(step)
-        self._return()
-        return self._lines
-
-    def _buffered(self) -> bool:
-        return any(width(self._routine.shape(r)) for r in self._routine.results)
-
-    def _printer(self, sliced: frozenset[str] = frozenset()) -> NumpyPrinter:
-        return NumpyPrinter(
-            self._precise, sliced, functions=self._module._functions,
-            helpers=self._module._helpers,
-        )  # fmt: skip
-
-    def _small(self, statement: Statement) -> None:
-        text = self._printer().show(statement.expr)
-        if self._is_cast(statement):
-            text = f"({text}).astype(dtype, copy=False)"
-        self._lines.append(f"{statement.name} = {text}")
-        if width(statement.shape):
-            self._arrays.add(statement.name)
-
-    def _is_cast(self, statement: Statement) -> bool:
-        """Vectors computed from float64 statistics go back to the layer's dtype."""
-        if statement.name in self._precise or width(statement.shape) != 1:
-            return False
-        return any(n in self._precise for n in ex.symbols_of(statement.expr))
-
-    def _product(self, step: Product) -> None:
-        printer = self._printer()
-        shape = step.epilogue.shape
-        if not width(shape):
-            self._lines.append(f"{step.target} = {printer.show(step.left)} @ {printer.show(step.right)}")
-        elif step.left.cols == "1":
-            self._allocate(step.target, shape)
-            left, right = printer.show(step.left), printer.show(step.right)
-            column = "[:, None]" if width(shape) == 2 else ""
-            self._lines.append(f"np.multiply({left}{column}, {right}, out={step.target})")
-        else:
-            self._allocate(step.target, shape)
-            left, right = printer.show(step.left), printer.show(step.right)
-            self._lines.append(f"np.matmul({left}, {right}, out={step.target})")
-        if step.epilogue.op != "symbol":
-            if width(shape):
-                self._lines.append(printer.into(step.epilogue, step.target))
-            else:
-                self._lines.append(f"{step.target} = {printer.show(step.epilogue)}")
-
-    def _allocate(self, name: str, shape: Shape) -> None:
-        dims = ", ".join(d for d in shape if d != "1")
-        inner = f"({dims},)" if width(shape) == 1 else f"({dims})"
-        dtype = "np.float64" if name in self._precise else "dtype"
-        if name in self._routine.results:
-            inputs = ", ".join(n for n, s in self._routine.arguments if width(s))
-            out = f"out_{name}" if len(self._routine.results) > 1 else "out"
-            self._lines.append(f'{name} = _result({out}, "{name}", {inner}, {dtype}, {inputs})')
-        elif width(shape) == 2:
-            self._module._helpers.update({"_result", "_check_out"})
-            self._lines.append(f'{name} = _result(None, "{name}", {inner}, {dtype})')
-        else:
-            self._lines.append(f"{name} = np.empty({inner}, {dtype})")
-        self._arrays.add(name)
-
-    def _pass(self, step: Pass) -> None:
-        for name in step.stored:
-            self._allocate(name, self._routine.shape(name))
-        for statement in step.accumulated:
-            self._start(statement)
-        rows = step.space[0]
-        sliced = frozenset(
-            n for n in self._arrays if self._routine.shape(n)[0] == rows and not step.whole
-        )
-        printer = self._printer(sliced)
-        inside = []
-        for statement in step.body:
-            inside.append(self._in_pass(printer, statement, step))
-        for statement in step.accumulated:
-            inside.append(self._accumulate(printer, statement))
-        if step.whole:
-            self._lines += inside
-        else:
-            self._module._helpers.add("_row_blocks")
-            self._lines.append(f"for rows in _row_blocks({step.space[0]}, {step.space[1]}):")
-            self._lines += [f"    {line}" for line in inside]
-        for statement in step.accumulated:
-            self._finish(statement, step.space)
-
-    def _in_pass(self, printer: NumpyPrinter, statement: Statement, step: Pass) -> str:
-        name = statement.name
-        stored = name in step.stored
-        if stored and width(statement.shape) == 2:
-            return printer.into(statement.expr, f"{name}[rows]" if not step.whole else name)
-        text = printer.show(statement.expr)
-        if stored:
-            return f"{name}[{':' if step.whole else 'rows'}] = {text}"
-        if self._is_cast(statement):
-            text = f"({text}).astype(dtype, copy=False)"
-        return f"{name} = {text}"
-
-    def _start(self, statement: Statement) -> None:
-        reduction = reduction_of(statement.expr)
-        assert reduction is not None
-        largest = reduction.op in ("columns_max", "columns_shift")
-        if not width(statement.shape):
-            self._lines.append(f"{statement.name} = 0.0")
-        elif largest:
-            self._lines.append(f"{statement.name} = np.full({statement.shape[1]}, -np.inf)")
-        else:
-            self._lines.append(f"{statement.name} = np.zeros({statement.shape[1]})")
-
-    def _accumulate(self, printer: NumpyPrinter, statement: Statement) -> str:
-        reduction = reduction_of(statement.expr)
-        assert reduction is not None
-        if reduction.op in ("columns_max", "columns_shift"):
-            block = printer._array(reduction.args[0])
-            return (
-                f"np.maximum({statement.name}, {block}.max(axis=0), out={statement.name})"
-            )
-        if _is_shifted_mean(reduction):
-            data = printer.show(reduction.args[0])
-            return f"{statement.name} += ({data} - {reduction.args[0].attr}[:1]).sum(axis=0)"
-        op = reduction.op.replace("mean", "sum")
-        summed = ex.node(op, reduction.args, reduction.shape)
-        text = printer.show(summed)
-        if reduction.op == "columns_mean" and text.endswith(".sum(axis=0)"):
-            text = text[:-1] + ", dtype=np.float64)"
-        return f"{statement.name} += {text}"
-
-    def _finish(self, statement: Statement, space: Shape) -> None:
-        reduction = reduction_of(statement.expr)
-        assert reduction is not None
-        name = statement.name
-        if reduction.op == "columns_mean":
-            self._lines.append(f"{name} /= max({reduction.args[0].rows}, 1)")
-            if _is_shifted_mean(reduction):
-                self._lines.append(f"{name} += {reduction.args[0].attr}[:1].sum(axis=0)")
-        if reduction.op == "columns_shift":
-            self._lines.append(f"{name}[{name} == -np.inf] = 0")
-        if statement.expr.op == "at_least_one":
-            self._lines.append(f"{name} = np.maximum({name}, 1)")
-        if width(statement.shape) and name not in self._precise:
-            self._lines.append(f"{name} = {name}.astype(dtype, copy=False)")
-
-    def _return(self) -> None:
-        values = []
-        for result in self._routine.results:
-            shape = self._routine.shape(result)
-            out = f"out_{result}" if len(self._routine.results) > 1 else "out"
-            value = result if width(shape) else f"dtype.type({result})"
-            values.append(f'_deliver("{result}", {value}, {out})')
-        if self._tuple_name:
-            self._lines.append(f"return {self._tuple_name}(")
-            self._lines += [f"    {value}," for value in values]
-            self._lines.append(")")
-        else:
-            self._lines.append(f"return {values[0]}")
-
-
-def _is_shifted_mean(reduction: Expr) -> bool:
-    """The mean of data, taken of differences to the first row: exact for constant columns."""
-    return reduction.op == "columns_mean" and reduction.args[0].op == "symbol"
+def _refusal(condition: str, wanted: str, found: str) -> list[str]:
+    """Lines that refuse a value."""
+    message = f'f"{{_LAYER}}: expected {wanted}, {found}"'
+    return [f"if {condition}:", f"    raise ValueError({message})"]
 
 
 def _parameters(program: Program) -> list[str]:

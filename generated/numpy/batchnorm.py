@@ -79,9 +79,10 @@ def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out:
     inv_std = (1 / np.sqrt(var + epsilon)).astype(dtype, copy=False)
     Y = _result(out_Y, "Y", (N, K), dtype, X, gamma, beta)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu)
-        Z = inv_std * R
-        np.add(gamma * Z, beta, out=Y[rows])
+        R = _difference(X[rows], mu, out=Y[rows])
+        Z = np.multiply(inv_std, R, out=Y[rows])
+        np.multiply(gamma, Z, out=Y[rows])
+        np.add(Y[rows], beta, out=Y[rows])
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("mu", mu, out_mu),
@@ -108,16 +109,19 @@ def backward(DY: Array, X: Array, gamma: Array, inv_std: Array, mu: Array, *, ou
     Dbeta = np.zeros(K)
     for rows in _row_blocks(N, K):
         R = _difference(X[rows], mu)
-        Z = inv_std * R
+        Z = np.multiply(inv_std, R, out=R)
         Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
         Dbeta += DY[rows].sum(axis=0)
     Dgamma = Dgamma.astype(dtype, copy=False)
     Dbeta = Dbeta.astype(dtype, copy=False)
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X, gamma, inv_std, mu)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu)
-        Z = inv_std * R
-        np.multiply(gamma * inv_std, DY[rows] - (Dgamma / N) * Z - (Dbeta / N), out=DX[rows])
+        R = _difference(X[rows], mu, out=DX[rows])
+        Z = np.multiply(inv_std, R, out=DX[rows])
+        np.multiply(Dgamma / N, Z, out=DX[rows])
+        np.subtract(DY[rows], DX[rows], out=DX[rows])
+        np.subtract(DX[rows], Dbeta / N, out=DX[rows])
+        np.multiply(DX[rows], gamma * inv_std, out=DX[rows])
     return Gradients(
         _deliver("DX", DX, out_DX),
         _deliver("Dgamma", Dgamma, out_Dgamma),
@@ -213,18 +217,6 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
         if any(np.may_share_memory(buffer, other) for other in given[:place]):
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
-
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

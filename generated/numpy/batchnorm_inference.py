@@ -69,8 +69,10 @@ def forward(X: Array, mean: Array, variance: Array, gamma: Array, beta: Array, e
     inv_std = 1 / np.sqrt(variance + epsilon)
     Y = _result(out_Y, "Y", (N, K), dtype, X, mean, variance, gamma, beta)
     for rows in _row_blocks(N, K):
-        Z = inv_std * (X[rows] - mean)
-        np.add(gamma * Z, beta, out=Y[rows])
+        Z = np.subtract(X[rows], mean, out=Y[rows])
+        Z *= inv_std
+        np.multiply(gamma, Z, out=Y[rows])
+        np.add(Y[rows], beta, out=Y[rows])
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("inv_std", inv_std, out_inv_std),
@@ -97,7 +99,8 @@ def backward(DY: Array, X: Array, mean: Array, gamma: Array, inv_std: Array, *, 
     Dbeta = np.zeros(K)
     for rows in _row_blocks(N, K):
         np.multiply(gamma * inv_std, DY[rows], out=DX[rows])
-        Z = inv_std * (X[rows] - mean)
+        Z = X[rows] - mean
+        Z *= inv_std
         Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
         Dbeta += DY[rows].sum(axis=0)
     Dgamma = Dgamma.astype(dtype, copy=False)
@@ -197,18 +200,6 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
         if any(np.may_share_memory(buffer, other) for other in given[:place]):
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
-
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

@@ -67,7 +67,7 @@ def backward(DL: float, Y: Array, T: Array, *, reduction: str = "mean", out: Any
     scale = _scale(reduction, N)
     DY = _result(out, "DY", (N, K), dtype, Y, T)
     for rows in _row_blocks(N, K):
-        R = Y[rows] - T[rows]
+        R = np.subtract(Y[rows], T[rows], out=DY[rows])
         np.multiply(scale * DL, R, out=DY[rows])
     return _deliver("DY", DY, out)
 
@@ -169,18 +169,6 @@ def _scale(reduction: str, divisor: float) -> float:
             raise ValueError(f"{_LAYER}: the mean over no entries has no value; use reduction='sum'")
         return 1.0 / divisor
     raise ValueError(f"{_LAYER}: expected reduction 'mean' or 'sum', got {reduction!r}")
-
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

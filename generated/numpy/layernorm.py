@@ -69,11 +69,12 @@ def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out:
     Y = _result(out_Y, "Y", (N, K), dtype, X, gamma, beta)
     for rows in _row_blocks(N, K):
         mu[rows] = _means(X[rows], axis=1)
-        R = _difference(X[rows], mu[rows, None])
+        R = _difference(X[rows], mu[rows, None], out=Y[rows])
         var = np.vecdot(R, R) / max(K, 1)
         inv_std[rows] = 1 / np.sqrt(var + epsilon)
-        Z = inv_std[rows, None] * R
-        np.add(gamma * Z, beta, out=Y[rows])
+        Z = np.multiply(inv_std[rows, None], R, out=Y[rows])
+        np.multiply(gamma, Z, out=Y[rows])
+        np.add(Y[rows], beta, out=Y[rows])
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("mu", mu, out_mu),
@@ -100,11 +101,14 @@ def backward(DY: Array, X: Array, gamma: Array, inv_std: Array, mu: Array, *, ou
     Dgamma = np.zeros(K)
     Dbeta = np.zeros(K)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu[rows, None])
+        R = _difference(X[rows], mu[rows, None], out=DX[rows])
         Z = inv_std[rows, None] * R
         sum_gamma_Z_DY = np.vecdot(gamma * Z, DY[rows])
         sum_gamma_DY = np.vecdot(DY[rows], gamma)
-        np.multiply(inv_std[rows, None], gamma * DY[rows] - (sum_gamma_Z_DY[:, None] / K) * Z - (sum_gamma_DY[:, None] / K), out=DX[rows])
+        np.multiply(gamma, DY[rows], out=DX[rows])
+        np.subtract(DX[rows], (sum_gamma_Z_DY[:, None] / K) * Z, out=DX[rows])
+        np.subtract(DX[rows], sum_gamma_DY[:, None] / K, out=DX[rows])
+        np.multiply(DX[rows], inv_std[rows, None], out=DX[rows])
         Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
         Dbeta += DY[rows].sum(axis=0)
     Dgamma = Dgamma.astype(dtype, copy=False)
@@ -204,18 +208,6 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
         if any(np.may_share_memory(buffer, other) for other in given[:place]):
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
-
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

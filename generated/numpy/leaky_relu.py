@@ -56,7 +56,7 @@ def backward(DY: Array, X: Array, alpha: float = 0.01, *, out: Any = None) -> Ar
     alpha = _real("alpha", alpha)
     DX = _result(out, "DX", (N, K), dtype, DY, X)
     for rows in _row_blocks(N, K):
-        np.multiply(_leaky_relu_prime_x(X[rows], alpha), DY[rows], out=DX[rows])
+        DX[rows] = _leaky_relu_prime_x(X[rows], alpha)
     return _deliver("DX", DX, out)
 
 
@@ -80,9 +80,7 @@ def _leaky_relu(x, alpha):
 
 def _leaky_relu_prime_x(x, alpha):
     """Piecewise((1, x > 0), (alpha, True))."""
-    value = np.where(x > 0, 1, alpha).astype(x.dtype, copy=False)
-    np.copyto(value, x, where=np.isnan(x))
-    return value
+    return _with_nan(np.where(x > 0, 1, alpha).astype(x.dtype, copy=False), x)
 
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
@@ -149,18 +147,6 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
 
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
-
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -185,5 +171,12 @@ def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     if 0 < rows <= step:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]
+
+def _with_nan(value: Array, x: Array) -> Array:
+    """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
+    unknown = np.isnan(x)
+    if unknown.any():
+        value[unknown] = np.nan
+    return value
 
 _FLOAT64: frozenset[str] = frozenset()

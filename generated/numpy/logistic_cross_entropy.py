@@ -42,7 +42,7 @@ def forward(Y: Array, T: Array, *, out: Any = None) -> Any:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     sum_T_Y = 0.0
     for rows in _row_blocks(N, K):
-        sum_T_Y += _target_product(T[rows], _log_sigmoid(Y[rows])).sum(dtype=np.float64)
+        sum_T_Y += _target_sum(T[rows], _log_sigmoid(Y[rows]))
     L = -sum_T_Y
     return _deliver("L", dtype.type(L), out)
 
@@ -62,7 +62,9 @@ def backward(DL: float, Y: Array, T: Array, *, out: Any = None) -> Array:
     N, K = sizes["N"], sizes["K"]
     DY = _result(out, "DY", (N, K), dtype, Y, T)
     for rows in _row_blocks(N, K):
-        np.multiply(-DL, _target_product(T[rows], _log_sigmoid_prime(Y[rows])), out=DY[rows])
+        _log_sigmoid_prime(Y[rows], out=DY[rows])
+        _target_product(T[rows], DY[rows], out=DY[rows])
+        np.multiply(DY[rows], -DL, out=DY[rows])
     return _deliver("DY", DY, out)
 
 
@@ -164,18 +166,6 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
 
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
-
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -201,10 +191,18 @@ def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]
 
+def _target_sum(target: Array, value: Array) -> Any:
+    """The sum of all products of a target and a value; only an infinite value can give a NaN."""
+    total = np.vecdot(target, value).sum(dtype=np.float64)
+    if np.isnan(total):
+        total = _target_product(target, value).sum(dtype=np.float64)
+    return total
+
 def _target_product(target: Array, value: Array) -> Array:
     """The product in which a zero target contributes nothing, not even where `value` is infinite."""
     product = target * value
-    np.copyto(product, 0, where=target == 0)
+    if not np.isfinite(product).all():
+        product[target == 0] = 0
     return product
 
 def _sigmoid(x: Array, out: Any = None) -> Array:

@@ -82,7 +82,8 @@ def backward(DL: float, T: Array, likelihood: Array, Y: Array, *, reduction: str
     inv_likelihood = 1 / likelihood
     DY = _result(out, "DY", (N, K), dtype, T, likelihood, Y)
     for rows in _row_blocks(N, K):
-        np.multiply(-scale * DL, _target_product(T[rows], inv_likelihood[rows, None]), out=DY[rows])
+        _target_product(T[rows], inv_likelihood[rows, None], out=DY[rows])
+        np.multiply(DY[rows], -scale * DL, out=DY[rows])
     return _deliver("DY", DY, out)
 
 
@@ -196,18 +197,6 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
 
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
-
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -236,7 +225,8 @@ def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
 def _target_product(target: Array, value: Array) -> Array:
     """The product in which a zero target contributes nothing, not even where `value` is infinite."""
     product = target * value
-    np.copyto(product, 0, where=target == 0)
+    if not np.isfinite(product).all():
+        product[target == 0] = 0
     return product
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -54,7 +54,7 @@ def backward(DY: Array, X: Array, *, out: Any = None) -> Array:
     N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, X)
     for rows in _row_blocks(N, K):
-        np.multiply(_relu_prime(X[rows]), DY[rows], out=DX[rows])
+        DX[rows] = _relu_prime(X[rows])
     return _deliver("DX", DX, out)
 
 
@@ -76,9 +76,9 @@ def _relu(x, out=None):
     return np.maximum(x, 0, out=out)
 
 
-def _relu_prime(x, out=None):
+def _relu_prime(x):
     """Piecewise((1, x > 0), (0, True))."""
-    return np.heaviside(x, 0, out=out)
+    return _with_nan((x > 0).astype(x.dtype, copy=False), x)
 
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
@@ -130,18 +130,6 @@ def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
         raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
     return [np.require(array, requirements=("C", "A")) for array in arrays]
 
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
-
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -166,5 +154,12 @@ def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     if 0 < rows <= step:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]
+
+def _with_nan(value: Array, x: Array) -> Array:
+    """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
+    unknown = np.isnan(x)
+    if unknown.any():
+        value[unknown] = np.nan
+    return value
 
 _FLOAT64: frozenset[str] = frozenset()

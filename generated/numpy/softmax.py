@@ -38,7 +38,8 @@ def forward(Z: Array, *, out: Any = None) -> Array:
     Y = _result(out, "Y", (N, K), dtype, Z)
     for rows in _row_blocks(N, K):
         max_Z = _shift(Z[rows], axis=1)
-        E = np.exp(Z[rows] - max_Z[:, None])
+        E = np.subtract(Z[rows], max_Z[:, None], out=Y[rows])
+        np.exp(E, out=E)
         sum_E = np.maximum(E.sum(axis=1), 1)
         np.divide(E, sum_E[:, None], out=Y[rows])
     return _deliver("Y", Y, out)
@@ -58,7 +59,8 @@ def backward(DY: Array, Y: Array, *, out: Any = None) -> Array:
     DZ = _result(out, "DZ", (N, K), dtype, DY, Y)
     for rows in _row_blocks(N, K):
         sum_Y_DY = np.vecdot(Y[rows], DY[rows])
-        np.multiply(Y[rows], DY[rows] - sum_Y_DY[:, None], out=DZ[rows])
+        np.subtract(DY[rows], sum_Y_DY[:, None], out=DZ[rows])
+        np.multiply(DZ[rows], Y[rows], out=DZ[rows])
     return _deliver("DZ", DZ, out)
 
 
@@ -123,18 +125,6 @@ def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
     if rows * cols > 2**60:
         raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
     return [np.require(array, requirements=("C", "A")) for array in arrays]
-
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

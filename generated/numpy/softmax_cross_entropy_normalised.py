@@ -59,7 +59,7 @@ def forward(Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
         sum_exp_Z = np.maximum(np.exp(Z[rows] - max_Z[:, None]).sum(axis=1), 1)
         log_sum[rows] = np.log(sum_exp_Z) + max_Z
         log_Y = _difference(Z[rows], log_sum[rows, None])
-        sum_T_log_Y += _target_product(T[rows], log_Y).sum(dtype=np.float64)
+        sum_T_log_Y += _target_sum(T[rows], log_Y)
     L = -sum_T_log_Y * scale
     return Forward(
         _deliver("L", dtype.type(L), out_L),
@@ -84,8 +84,10 @@ def backward(DL: float, Z: Array, T: Array, log_sum: Array, *, reduction: str = 
     scale = _scale(reduction, N)
     DZ = _result(out, "DZ", (N, K), dtype, Z, T, log_sum)
     for rows in _row_blocks(N, K):
-        log_Y = _difference(Z[rows], log_sum[rows, None])
-        np.multiply(scale * DL, np.exp(log_Y) - T[rows], out=DZ[rows])
+        log_Y = _difference(Z[rows], log_sum[rows, None], out=DZ[rows])
+        np.exp(log_Y, out=DZ[rows])
+        np.subtract(DZ[rows], T[rows], out=DZ[rows])
+        np.multiply(DZ[rows], scale * DL, out=DZ[rows])
     return _deliver("DZ", DZ, out)
 
 
@@ -199,18 +201,6 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
 
-def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
-    """The array to compute into: `out` where it can be used, else a new one."""
-    if out is not None:
-        _check_out(out, name, shape, np.dtype(dtype))
-        usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
-            return out
-    try:
-        return np.empty(shape, dtype)
-    except ValueError:
-        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
-
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -250,10 +240,18 @@ def _difference(block: Array, offset: Array, out: Any = None) -> Array:
         result -= (offset - high).astype(block.dtype)
     return result
 
+def _target_sum(target: Array, value: Array) -> Any:
+    """The sum of all products of a target and a value; only an infinite value can give a NaN."""
+    total = np.vecdot(target, value).sum(dtype=np.float64)
+    if np.isnan(total):
+        total = _target_product(target, value).sum(dtype=np.float64)
+    return total
+
 def _target_product(target: Array, value: Array) -> Array:
     """The product in which a zero target contributes nothing, not even where `value` is infinite."""
     product = target * value
-    np.copyto(product, 0, where=target == 0)
+    if not np.isfinite(product).all():
+        product[target == 0] = 0
     return product
 
 _FLOAT64 = frozenset({'log_sum'})

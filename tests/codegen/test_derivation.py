@@ -12,7 +12,7 @@ import gradwright.derivations.softmax as softmaxes
 from gradwright.codegen import primitives
 from gradwright.codegen.derivation import Derivation, derive, derive_all
 from gradwright.codegen.lower import inlined, proved_again
-from gradwright.codegen.notation import *  # noqa: F403
+from gradwright.codegen.notation import *
 from gradwright.codegen.notation import Layer
 from gradwright.codegen.primitives import Entries
 from gradwright.codegen.prove import equal_everywhere, is_proved, route_b

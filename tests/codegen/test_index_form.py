@@ -220,3 +220,22 @@ def test_normal_forms_are_the_same_for_any_hash_seed() -> None:
         for seed in ("0", "1", "4711")
     }
     assert len(outputs) == 1
+
+
+def test_a_root_of_a_sum_with_a_quotient_in_it_has_a_normal_form() -> None:
+    inner = ix.sum_over(x("n", "k") * y("n", "k"), [("k", "K")]) + ix.size("K")
+    outer = ix.constant(2) - ix.size("K") * ix.power(inner, -1)
+    root = ix.power(outer, Fraction(-1, 2)) * ix.power(inner, Fraction(-1, 2))
+    assert ix.is_zero(ix.power(root, 2) * (ix.scale(inner, Fraction(2)) - ix.size("K")) - ix.UNIT)
+
+
+def test_fractional_powers_are_cleared_before_a_difference_is_given_up() -> None:
+    base = ix.power(x("n"), 2) + ix.power(y("n"), 2)
+    one = ix.power(x("n"), 2) * ix.power(base, Fraction(-1, 2))
+    other = ix.power(base, Fraction(1, 2)) - ix.power(y("n"), 2) * ix.power(base, Fraction(-1, 2))
+    assert ix.is_zero(one - other)
+
+
+def test_the_square_of_a_sum_counts_its_index_twice() -> None:
+    total = ix.sum_over(x("k"), [("k", "K")])
+    assert ix.index_counts(ix.power(total, 2), {}) == {"K": 2}

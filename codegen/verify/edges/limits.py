@@ -89,7 +89,7 @@ def _same_limit(
     same = found == rounded
     sign = "+" if side > 0 else "-"
     require(
-        not wrong_zero and (same or np.isfinite(wanted) and abs(float(found) - wanted) <= 1e-6 * abs(wanted) + 1e-29),
+        not wrong_zero and (same or (np.isfinite(wanted) and abs(float(found) - wanted) <= 1e-6 * abs(wanted) + 1e-29)),
         f"{subject.name}{prime}({sign}inf) is {found} in {found.dtype}, the limit is {wanted}",
     )
 

@@ -11,13 +11,20 @@ import numpy as np
 
 from ... import expression as ex
 from ...program import needs_two_samples
-from ..floating import distances
 from ..evaluate import Evaluation
 from ..fields import REALS
+from ..floating import distances
 from ..inputs import shape_of
 from ..reference import NoRealValueError
 from .subject import (
-    Arguments, Array, Edge, Subject, finite, raises, require, same_bits, same_results,
+    Arguments,
+    Array,
+    Edge,
+    Subject,
+    finite,
+    raises,
+    require,
+    same_bits,
 )  # fmt: skip
 
 _TOLERANCE = {"float64": 1e-12, "float32": 1e-5}

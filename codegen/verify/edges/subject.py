@@ -158,7 +158,7 @@ class Subject:
         above, below = factors_of(expr, {})
         others = [f for f in above if self.data is None or f is not self.data.expr]
         positive = all(
-            (n := ex.number_of(f)) is not None and n > 0
+            ((n := ex.number_of(f)) is not None and n > 0)
             or f.op == "size"
             or (f.op == "symbol" and f.attr in self.program.positive)
             for f in (*others, *below)

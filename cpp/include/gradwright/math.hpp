@@ -37,15 +37,12 @@ GRADWRIGHT_INLINE float from_bits(std::uint32_t b) {
 
 GRADWRIGHT_INLINE float power_of_two(std::uint32_t n) { return from_bits((n + 127U) << 23U); }
 
-/// Coefficients from the lowest power up; Horner's rule on pairs, which halves the chain of dependences.
-GRADWRIGHT_INLINE float polynomial(float, float c0) { return c0; }
-template <class... Rest>
-GRADWRIGHT_INLINE float polynomial(float x, float c0, float c1, Rest... rest) {
-    if constexpr (sizeof...(rest) == 0) {
-        return c0 + c1 * x;
-    } else {
-        return (c0 + c1 * x) + x * x * polynomial(x, rest...);
-    }
+/// c[0] + c[1] x + c[2] x^2 + ... by Horner's rule.
+template <int count>
+GRADWRIGHT_INLINE float polynomial(float x, const float (&c)[count]) {
+    float value = c[count - 1];
+    for (int i = count - 2; i >= 0; --i) value = c[i] + x * value;
+    return value;
 }
 
 /// x = n log 2 + r with integer n and |r| <= log(2) / 2; for |x| < 2^21.
@@ -54,7 +51,7 @@ struct Reduced {
     float r;
 };
 
-GRADWRIGHT_INLINE Reduced reduce(float x) {
+GRADWRIGHT_INLINE Reduced reduce(float x, float correction = 0.0F) {
     constexpr float round = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer
     constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
     const float shifted = x * 1.44269504F + round;
@@ -64,7 +61,7 @@ GRADWRIGHT_INLINE Reduced reduce(float x) {
 
 /// exp(r) - 1 for |r| <= log(2) / 2
 GRADWRIGHT_INLINE float expm1_reduced(float r) {
-    const float p = polynomial(r, 0.5F, 0.166665211F, 0.0416663885F, 0.00836868025F, 0.00139418687F);
+    const float p = polynomial(r, {0.5F, 0.166665211F, 0.0416663885F, 0.00836868025F, 0.00139418687F});
     return r + r * r * p;
 }
 
@@ -77,8 +74,8 @@ inline constexpr float unit = 5.42101086e-20F;  // 2^-64
 /// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt(2)]
 GRADWRIGHT_INLINE float log_reduced(float f, float e) {
     constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
-    const float p = polynomial(f, 0.333333105F, -0.249999866F, 0.20002225F, -0.16669251F, 0.142186746F,
-                               -0.123843417F, 0.118729092F, -0.117898889F, 0.0691556782F);
+    const float p = polynomial(f, {0.333333105F, -0.249999866F, 0.20002225F, -0.16669251F, 0.142186746F,
+                               -0.123843417F, 0.118729092F, -0.117898889F, 0.0691556782F});
     const float square = f * f;
     return (((square * f * p + e * log2_lower) - 0.5F * square) + f) + e * log2_upper;
 }
@@ -120,10 +117,10 @@ GRADWRIGHT_INLINE Gaussian gaussian(float x, float scale) {
 /// unit exp(x^2) erfc(x) for x >= 0 and a constant unit
 GRADWRIGHT_INLINE float scaled_erfc(float x, float unit) {
     const float q = 1.0F / (x + 2.0F);
-    return q * polynomial(1.0F - 4.0F * q, unit * 1.02158272F, unit * -0.68716085F, unit * 0.279471397F,
+    return q * polynomial(1.0F - 4.0F * q, {unit * 1.02158272F, unit * -0.68716085F, unit * 0.279471397F,
                           unit * -0.0364367962F, unit * -0.0215024129F, unit * 0.00643844064F,
                           unit * 0.00304300012F, unit * -0.000730375526F, unit * -0.000530239486F,
-                          unit * -4.59075964e-05F);
+                          unit * -4.59075964e-05F});
 }
 
 }  // namespace detail
@@ -188,8 +185,8 @@ GRADWRIGHT_INLINE float log1p(float x) {
 
 GRADWRIGHT_INLINE float tanh(float x) {
     const float positive = abs(x), square = x * x;
-    const float p = detail::polynomial(square, -0.333333194F, 0.133326367F, -0.0538568497F, 0.0210883114F,
-                                       -0.00629566517F);
+    const float p = detail::polynomial(square, {-0.333333194F, 0.133326367F, -0.0538568497F, 0.0210883114F,
+                                       -0.00629566517F});
     const detail::Reduced reduced = detail::reduce(2.0F * positive);
     const float e = detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
     float value = 1.0F - 2.0F / (e + 1.0F);
@@ -219,10 +216,10 @@ GRADWRIGHT_INLINE float softplus(float x) {
 
 GRADWRIGHT_INLINE float erf(float x) {
     const float positive = abs(x), square = x * x;
-    const float near = detail::polynomial(square, 0.128379166F, -0.376126289F, 0.112836242F, -0.0268555861F,
-                                          0.00519193616F, -0.000804361072F, 7.96824024e-05F);
-    const float logarithm = detail::polynomial(positive, -0.00012606931F, -1.12796664F, -0.636686862F,
-                                               -0.104370691F, 0.0224405024F, -0.00309724244F, 0.00020148691F);
+    const float near = detail::polynomial(square, {0.128379166F, -0.376126289F, 0.112836242F, -0.0268555861F,
+                                          0.00519193616F, -0.000804361072F, 7.96824024e-05F});
+    const float logarithm = detail::polynomial(positive, {-0.00012606931F, -1.12796664F, -0.636686862F,
+                                               -0.104370691F, 0.0224405024F, -0.00309724244F, 0.00020148691F});
     const detail::Reduced reduced = detail::reduce(logarithm);
     float value = 1.0F - detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
     value = positive > 4.0F ? 1.0F : value;
@@ -320,6 +317,12 @@ GRADWRIGHT_INLINE T reciprocal_or_zero(T x) {
 template <class T>
 GRADWRIGHT_INLINE T finite_or_zero(T x) {
     return x == -std::numeric_limits<T>::infinity() ? T(0) : x;
+}
+
+/// x, and 0 where x is infinite or NaN: what terms are taken relative to while they are summed.
+template <class T>
+GRADWRIGHT_INLINE T finite_anchor(T x) {
+    return x - x == T(0) ? x : T(0);
 }
 
 /// The larger of two values; NaN if either is NaN.

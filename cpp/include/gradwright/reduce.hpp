@@ -76,7 +76,7 @@ GRADWRIGHT_INLINE T maximum(Index count, Term term) {
 template <class T, class Term>
 GRADWRIGHT_INLINE double mean(Index count, Term term) {
     if (count == 0) return 0.0;
-    const T first = term(0);
+    const T first = math::finite_anchor(term(0));
     const T rest = sum<T>(count, [=](Index k) { return term(k) - first; });
     return double(first) + double(rest) / double(count);
 }

@@ -47,11 +47,13 @@ def test_every_theorem_passes_all_three_checks(derived: Derived, name: str) -> N
 @pytest.mark.parametrize(
     ("name", "theorem", "wanted"),
     [
-        ("gradient_descent", "quadratic_loss", "theta_t = theta_0*(-a*learning_rate + 1)**t"),
-        ("momentum", "constant_gradient", "d_t = -g*learning_rate*(1 - mu**t)/(1 - mu)"),
+        ("gradient_descent", "quadratic_loss", "theta_t = theta_0*(1 - a*learning_rate)^t"),
+        ("momentum", "constant_gradient", "d_t = -g*learning_rate*(1 - mu^t)/(1 - mu)"),
         ("adam", "constant_gradient", "m_hat_t = g"),
-        ("adam", "constant_gradient", "v_hat_t = g**2"),
-        ("adam", "sign_descent", "theta_t -> -learning_rate*t*sign(g) + theta_0"),
+        ("adam", "constant_gradient", "v_hat_t = g^2"),
+        ("adam", "sign_descent", "theta_t -> theta_0 - learning_rate*t*sign(g)"),
+        ("adam", "all_gradients", "v_t = (1 - beta2)*sum(beta2^(t - i)*g[i]^2, i = 1..t)"),
+        ("adam", "without_memory", "with beta1 = 0 and beta2 = 0, for one step from any state"),
         ("adam", "bounded_steps", "|change of theta| <= learning_rate"),
     ],
 )
@@ -92,7 +94,9 @@ def wrong_rules(derived: Derived) -> dict[str, tuple[str, UpdateRule]]:
         "momentum for nesterov": ("nesterov", changed(ahead, "theta", theta + d_next)),
         "velocity not kept": ("nesterov", changed(ahead, "d", d)),
         "no correction of m": ("adam", changed(adam, "m_hat", m_next)),
-        "correction one step late": ("adam", changed(adam, "v_hat", v_next / (1 - beta2 * beta2**t))),
+        "correction one step late": (
+            "adam", changed(adam, "v_hat", v_next / (1 - beta2 * beta2**t))
+        ),
         "betas exchanged": ("adam", changed(adam, "m_hat", m_next / (1 - beta2**t))),
         "moment for its square": ("adam", changed(adam, "v_next", beta2 * d * 0 + m_next**2)),
         "epsilon inside the root": (
@@ -125,8 +129,8 @@ def test_wrong_rule_breaks_a_theorem_in_the_proof_and_in_the_finite_check(
         ("t, theta_0, g, rate, mu", "closed_form(d=0, theta=theta_0)", ", rate=1"),
         ("theta, g, rate, mu", "one_step(theta=theta - rate * g)", ""),
         ("theta, d", "same_step(own, theta=theta + d)", ""),
-        ("t, theta, theta_0, rate", "closed_form(loss=theta**2, d=0, theta=(1 - rate) ** t * theta_0)",
-         ", mu=0"),
+        ("t, theta, theta_0, rate",
+         "closed_form(loss=theta**2, d=0, theta=(1 - rate) ** t * theta_0)", ", mu=0"),
     ],
 )  # fmt: skip
 def test_false_theorem_is_refused_with_a_counterexample(
@@ -138,9 +142,8 @@ def test_false_theorem_is_refused_with_a_counterexample(
 
 def test_base_case_is_checked(written: Load) -> None:
     """The step alone would hold: theta grows by the same amount from any start."""
-    text = with_theorem(
-        "t, theta_0, g, rate", "closed_form(d=-rate * g, theta=theta_0 + 1 - rate * g * t)", ", mu=0"
-    )
+    claim = "closed_form(d=-rate * g, theta=theta_0 + 1 - rate * g * t)"
+    text = with_theorem("t, theta_0, g, rate", claim, ", mu=0")
     with pytest.raises(ProofFailure, match="at t = 0"):
         derive_optimizer(written(text))
 

@@ -6,7 +6,7 @@ import pytest
 
 from gradwright.codegen.derivation import derive, derive_all
 from gradwright.codegen.errors import NotationError
-from gradwright.codegen.notation import *  # noqa: F403
+from gradwright.codegen.notation import *
 from gradwright.codegen.notation import Layer
 from gradwright.codegen.targets.cpp import render, render_package
 from gradwright.derivations.activations import gelu, leaky_relu, relu

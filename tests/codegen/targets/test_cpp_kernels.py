@@ -1,4 +1,4 @@
-"""Generated C++ kernels, compiled and run: right for layers nobody planned for, and at the edges."""
+"""Generated C++ kernels, compiled and run: right for unplanned layers, and at the edges."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradwright.codegen.derivation import Derivation, derive
-from gradwright.codegen.notation import *  # noqa: F403
+from gradwright.codegen.notation import *
 from gradwright.codegen.notation import Layer
 from gradwright.codegen.targets.cpp_check import CompiledLayer, compiled, compiler
 from gradwright.codegen.verify.floating import check_floating
@@ -67,9 +67,9 @@ def rows_then_columns(X: Matrix[N, K]):
 
 
 @layer
-def cpp_words(Z: Matrix[N, K], n: Row[K], sum: Row[K], k: Column[N], first: Positive = 2.0):
+def cpp_words(Z: Matrix[N, K], n: Row[K], part: Row[K], k: Column[N], first: Positive = 2.0):
     Real = Z * row_repeat(n, N) + column_repeat(k, K)
-    mean = exp(Real * row_repeat(sum, N)) * first
+    mean = exp(Real * row_repeat(part, N)) * first
     return mean + Real
 
 

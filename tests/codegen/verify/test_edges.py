@@ -8,7 +8,7 @@ import gradwright.derivations.losses as losses
 import gradwright.derivations.normalisation as normalisations
 import gradwright.derivations.softmax as softmaxes
 from gradwright.codegen.derivation import Derivation, derive
-from gradwright.codegen.notation import Matrix, K, N, activation, layer, sin  # noqa: F401
+from gradwright.codegen.notation import K, Matrix, N, activation, layer, sin
 from gradwright.codegen.targets import numpy_target
 from gradwright.codegen.verify.edges import check_edges
 from gradwright.codegen.verify.floating import load_numpy

@@ -1,0 +1,132 @@
+"""The README's promises, followed word by word."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [line[2:].split("  #")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+def block_with(text: str, language: str = "python") -> str:
+    return next(b for b in blocks(language) if text in b)
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        command.split(), cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a stranger has written my_layer.py and run the README's command."""
+    folder = tmp_path_factory.mktemp("stranger")
+    (folder / "my_layer.py").write_text(block_with("def rmsnorm"))
+    derive = next(c for c in commands() if c.startswith("gradwright derive my_layer.py"))
+    found = run(derive, folder)
+    assert found.returncode == 0, found.stderr
+    return folder
+
+
+def test_a_strangers_layer_is_derived_proved_and_emitted(project: Path) -> None:
+    kernels = project / "my_package/kernels"
+    for path in ("numpy/rmsnorm.py", "cpp/rmsnorm.hpp", "reports/rmsnorm.html", "manifest.json"):
+        assert (kernels / path).is_file()
+
+
+def test_the_emitted_module_is_used_as_the_readme_says(project: Path) -> None:
+    code = block_with("from my_package.kernels.numpy import rmsnorm")
+    code += "\nimport json; print(json.dumps([Y.tolist(), DX.tolist(), Dgamma.tolist()]))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+    )
+    import json
+
+    Y, DX, Dgamma = map(np.array, json.loads(found.stdout))
+    X = np.random.default_rng(0).normal(size=(4, 3))
+    scale = 1 / np.sqrt((X**2).mean(axis=1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(Y, X * scale, rtol=1e-12)
+    np.testing.assert_allclose(Dgamma, (X * scale).sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(
+        DX, scale - scale**3 * X * X.sum(axis=1, keepdims=True) / 3, rtol=1e-9, atol=1e-12
+    )
+
+
+def test_the_emitted_header_compiles_with_what_lies_beside_it(project: Path) -> None:
+    source = project / "use.cpp"
+    source.write_text(
+        '#include "rmsnorm.hpp"\n'
+        "int main() {\n"
+        "    double X[6] = {1, 2, 3, 4, 5, 6}, gamma[3] = {1, 1, 1}, Y[6], s[2];\n"
+        "    using namespace gradwright;\n"
+        "    rmsnorm::forward<double>(Matrix<const double>(X, 2, 3), Vector<const double>(gamma, 3),\n"
+        "                             1e-5, Matrix<double>(Y, 2, 3), Vector<double>(s, 2));\n"
+        "    return Y[0] > 0.46 && Y[0] < 0.47 ? 0 : 1;\n"
+        "}\n"
+    )
+    compiler = os.environ.get("CXX", "c++")
+    flags = "-std=c++17 -O1 -Wall -Wextra -Werror -Imy_package/kernels/cpp use.cpp -o use"
+    built = run(f"{compiler} {flags}", project)
+    assert built.returncode == 0, built.stderr
+    assert run(str(project / "use"), project).returncode == 0
+
+
+def test_the_same_works_from_python(project: Path) -> None:
+    code = block_with("found = derive(rmsnorm)")
+    code += (
+        "\nassert 'proved for every size' in repr(found)"
+        "\nassert found.steps and found.proof.gradients"
+        "\nprint(repr(found.gradient('X')))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+    )
+    claimed = re.search(r'found.gradient\("X"\)\s+# (.*)', README)
+    assert claimed is not None
+    assert "namespace gradwright::rmsnorm" in found.stdout
+    assert "inv_std" not in found.stdout
+
+
+def test_built_in_kernels_are_used_as_the_readme_says() -> None:
+    pytest.importorskip("gradwright.generated.cpp")
+    code = block_with("softmax_cross_entropy.vjp(Z, labels)")
+    scope: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), scope)  # noqa: S102 - our own README
+    assert np.asarray(scope["DZ"]).shape == (4, 3)
+
+
+def test_the_two_layer_program_is_built_by_the_readmes_line(tmp_path: Path) -> None:
+    line = next(c for c in commands() if "two_layer.cpp" in c)
+    line = line.replace("c++ ", f"{os.environ.get('CXX', 'c++')} ", 1)
+    line = line.replace("-o two_layer", f"-o {tmp_path / 'two_layer'}")
+    built = run(line, ROOT)
+    assert built.returncode == 0, built.stderr
+    ran = run(str(tmp_path / "two_layer"), tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for command in commands():
+        if command.startswith("make "):
+            assert f"\n{command.split()[1]}:" in makefile
+    for path in re.findall(r"\]\(((?:docs|codegen|derivations|generated)[^)]*)\)", README):
+        assert (ROOT / path).exists(), path
