@@ -19,7 +19,10 @@ _RECOMPUTED = Fraction(2, 5)
 _KEPT = 4
 # The exponential of a raw input overflows where the exponential of a log-probability does not.
 _OVERFLOW = 4
-_OPERATIONS = {"exp": 3, "log": 3, "apply": 3, "power": Fraction(3, 2), "matmul": 20}
+_OPERATIONS = {
+    "exp": Fraction(3), "log": Fraction(3), "apply": Fraction(3), "power": Fraction(3, 2),
+    "matmul": Fraction(20),
+}  # fmt: skip
 _FREE = ("row_repeat", "column_repeat", "scalar_repeat", "transpose", "number")
 _NEVER_RECOMPUTED = ("matmul", "apply", "rows_select", "columns_select")
 
@@ -60,7 +63,7 @@ class CostModel:
         own = Fraction(0)
         if node.op not in _FREE:
             reads = max([_weight(node), *(_weight(a) for a in node.args)])
-            own = reads * Fraction(_OPERATIONS.get(node.op, share)) + _NAME_COST + _overflow(node)
+            own = reads * _OPERATIONS.get(node.op, share) + _NAME_COST + _overflow(node)
         return own + sum((self._visit(a, seen) for a in node.args), Fraction(0))
 
 

@@ -152,9 +152,13 @@ def _mean(over: str) -> Callable[[Expr, ix.Label, ix.Label, Entry], ix.Poly]:
     return meaning
 
 
+def _exponent(n: Expr) -> Fraction:
+    assert isinstance(n.attr, Fraction)
+    return n.attr
+
+
 def _power_gradient(n: Expr, g: Expr) -> tuple[Expr]:
-    exponent = n.attr
-    assert isinstance(exponent, Fraction)
+    exponent = _exponent(n)
     return (g * (exponent * ex.power(n.args[0], exponent - 1)),)
 
 
@@ -207,7 +211,7 @@ def _table() -> dict[str, Primitive]:
                   lambda n, g: (g * n,)),
         Primitive("log", "log(A)", lambda n, i, j, e: ix.log(e(n.args[0], i, j)),
                   lambda n, g: (g * ex.power(n.args[0], Fraction(-1)),)),
-        Primitive("power", "A^q", lambda n, i, j, e: ix.power(e(n.args[0], i, j), n.attr),
+        Primitive("power", "A^q", lambda n, i, j, e: ix.power(e(n.args[0], i, j), _exponent(n)),
                   _power_gradient),
         Primitive("apply", "f(A, ...)", _apply, _apply_gradient),
         leaf("rows_shift", "max_k A[n,k], or any other column", _shift),

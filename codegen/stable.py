@@ -10,6 +10,7 @@ a form that is finite wherever its function is; level P5 looks, and states where
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import mpmath
 import sympy as sp
@@ -217,7 +218,7 @@ def float_value(form: sp.Expr, f: ScalarFunction, x: float) -> float:
         return float(_evaluate(form, values))
 
 
-def _evaluate(expr: sp.Expr, values: dict[sp.Symbol, object]) -> object:
+def _evaluate(expr: sp.Expr, values: dict[sp.Symbol, Any]) -> Any:
     import math
 
     import numpy as np
@@ -225,7 +226,7 @@ def _evaluate(expr: sp.Expr, values: dict[sp.Symbol, object]) -> object:
     def logistic(x: np.float64) -> np.float64:
         return np.exp(np.minimum(x, 0)) / (1 + np.exp(-abs(x)))
 
-    functions = {
+    functions: dict[str, Any] = {
         "exp": np.exp, "log": np.log, "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh,
         "sin": np.sin, "cos": np.cos, "tan": np.tan, "atan": np.arctan, "log1p": np.log1p,
         "expm1": np.expm1, "erf": lambda x: np.float64(math.erf(x)),
@@ -244,24 +245,24 @@ def _evaluate(expr: sp.Expr, values: dict[sp.Symbol, object]) -> object:
         return np.float64("nan")
     arguments = [_evaluate(a, values) for a in expr.args]
     if isinstance(expr, sp.Add):
-        return sum(arguments[1:], arguments[0])  # type: ignore[arg-type]
+        return sum(arguments[1:], arguments[0])
     if isinstance(expr, sp.Mul):
         total = np.float64(1)
         for value in arguments:
-            total = total * value  # type: ignore[operator]
+            total = total * value
         return total
     if isinstance(expr, sp.Pow):
-        return np.power(*arguments)  # type: ignore[call-overload]
-    return functions[type(expr).__name__](arguments[0])  # type: ignore[operator]
+        return np.power(*arguments)
+    return functions[type(expr).__name__](arguments[0])
 
 
-def _holds(condition: object, values: dict[sp.Symbol, object]) -> bool:
+def _holds(condition: Any, values: dict[sp.Symbol, Any]) -> bool:
     if condition in (sp.true, True):
         return True
     if isinstance(condition, sp.And):
         return all(_holds(c, values) for c in condition.args)
     if isinstance(condition, sp.Or):
         return any(_holds(c, values) for c in condition.args)
-    left, right = (_evaluate(a, values) for a in condition.args)  # type: ignore[attr-defined]
-    compare = {">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}  # type: ignore[operator]
-    return bool(compare[condition.rel_op])  # type: ignore[attr-defined]
+    left, right = (_evaluate(a, values) for a in condition.args)
+    compare = {">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}
+    return bool(compare[condition.rel_op])

@@ -114,12 +114,12 @@ def test_built_in_kernels_are_used_as_the_readme_says() -> None:
 
 
 def test_the_two_layer_program_is_built_by_the_readmes_line(tmp_path: Path) -> None:
-    line = next(c for c in commands() if "two_layer.cpp" in c)
+    line = next(c for c in commands() if "spirals.cpp" in c)
     line = line.replace("c++ ", f"{os.environ.get('CXX', 'c++')} ", 1)
-    line = line.replace("-o two_layer", f"-o {tmp_path / 'two_layer'}")
+    line = line.replace("-o spirals", f"-o {tmp_path}/spirals")
     built = run(line, ROOT)
     assert built.returncode == 0, built.stderr
-    ran = run(str(tmp_path / "two_layer"), tmp_path)
+    ran = run(str(tmp_path / "spirals"), tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -13,15 +13,17 @@ a free generator, and |x| is x times the sign of x; where the proof needs signs 
 from __future__ import annotations
 
 import sympy as sp
+from sympy.polys.fields import sfield
 
 from ..errors import UnsupportedPrimitive
 
 
 def is_zero(expr: sp.Expr) -> bool:
     """Whether an expression is proved to be zero for all values of its symbols."""
-    if _Generators(signs_square_to_one=False).vanishes(expr):
+    free = _Generators(signs_square_to_one=False)
+    if free.vanishes(expr):
         return True
-    if not _Generators(signs_square_to_one=True).vanishes(expr):
+    if not free.has_signs or not _Generators(signs_square_to_one=True).vanishes(expr):
         return False
     arguments = sorted({sign.args[0] for sign in expr.atoms(sp.sign)}, key=str)
     return all(a.is_Symbol and is_zero(expr.subs(a, 0)) for a in arguments)
@@ -32,6 +34,7 @@ class _Generators:
 
     def __init__(self, signs_square_to_one: bool) -> None:
         self._signs_square_to_one = signs_square_to_one
+        self.has_signs = False
         self._squares: dict[sp.Symbol, sp.Expr] = {}
         self._depends: dict[sp.Symbol, frozenset[sp.Symbol]] = {}
 
@@ -84,6 +87,7 @@ class _Generators:
         inside = sp.factor(inside)
         turn = -1 if inside.could_extract_minus_sign() else 1
         made = self._generator(f"sign({turn * inside})", self._dependence(inside), None)
+        self.has_signs = True
         if self._signs_square_to_one:
             self._squares[made] = sp.S.One
         return turn * made
@@ -163,7 +167,9 @@ class _Generators:
 
 
 def _numerator(expr: sp.Expr) -> sp.Expr:
-    return sp.expand(sp.numer(sp.together(expr)))
+    if not expr.free_symbols:
+        return sp.expand(expr)
+    return sfield(expr)[1].numer.as_expr()
 
 
 def _reduce(polynomial: sp.Expr, root: sp.Symbol, square: sp.Expr) -> sp.Expr:

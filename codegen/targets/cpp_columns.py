@@ -189,8 +189,11 @@ class ColumnsWriter:
         return lines
 
     def _constant(self, name: str, text: str, scope: Scope) -> str:
-        scope.constants[name] = self._context.values.identifier(name)
-        return f"const Real {scope.constants[name]} = {text};"
+        local = self._context.values.identifier(name)
+        if scope.hoist is None and self._context.is_array(name):
+            local = self._context.unique(f"{local}_{self._row}{self._col}", keep=True)
+        scope.constants[name] = local
+        return f"const Real {local} = {text};"
 
     def _target(self, name: str, scope: Scope) -> str:
         if scope.hoist is not None:

@@ -93,9 +93,10 @@ class Body:
         if name in self._routine.results:
             inputs = ", ".join(n for n, s in self._routine.arguments if width(s))
             out = f"out_{name}" if len(self._routine.results) > 1 else "out"
+            self._helpers.add("_result")
             self._lines.append(f'{name} = _result({out}, "{name}", {inner}, {dtype}, {inputs})')
         elif width(shape) == 2:
-            self._helpers.update({"_result", "_check_out"})
+            self._helpers.add("_result")
             self._lines.append(f'{name} = _result(None, "{name}", {inner}, {dtype})')
         else:
             self._lines.append(f"{name} = np.empty({inner}, {dtype})")

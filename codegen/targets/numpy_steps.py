@@ -109,9 +109,10 @@ def _is_plain(expr: Expr) -> bool:
 
 def _start(printer: NumpyPrinter, expr: Expr, shape: ex.Shape) -> tuple[list[Operation], Text]:
     """Steps for an operand, and how the next step names it."""
-    if _is_plain(expr):
-        return [], _text(printer, expr, shape)
-    return operations_of(printer, expr), HELD
+    steps = [] if _is_plain(expr) else operations_of(printer, expr)
+    if steps and steps[0].function:
+        return steps, HELD
+    return [], _text(printer, expr, shape)
 
 
 def _sum(printer: NumpyPrinter, expr: Expr) -> list[Operation] | None:
@@ -139,18 +140,15 @@ def _product(printer: NumpyPrinter, expr: Expr) -> list[Operation] | None:
     head = [Text(scale, UNARY)] if scale else []
     if not full:
         return _quotient(printer, expr, head or [Text("1")], under)
-    costly = next((f for f in full if not _is_plain(f)), None)
-    rest = [_text(printer, f, expr.shape) for f in full if f is not costly]
-    steps = operations_of(printer, costly) if costly is not None else []
-    waiting = [*head, *rest]
-    if costly is None:
-        first = waiting.pop(0)
-        if not waiting and not under:
-            return None
-        if waiting:
-            steps = [Operation("np.multiply", (first, waiting.pop(0)))]
-        else:
-            steps = [Operation("np.divide", (first, _text(printer, under.pop(0), expr.shape)))]
+    costly = next((f for f in full if not _is_plain(f)), full[0])
+    steps, first = _start(printer, costly, expr.shape)
+    waiting = [*head, *(_text(printer, f, expr.shape) for f in full if f is not costly)]
+    if not steps and waiting:
+        steps = [Operation("np.multiply", (waiting.pop(0), first))]
+    elif not steps and under:
+        steps = [Operation("np.divide", (first, _text(printer, under.pop(0), expr.shape)))]
+    elif not steps:
+        return None
     steps += [Operation("np.multiply", (HELD, t)) for t in waiting]
     return steps + [Operation("np.divide", (HELD, _text(printer, f, expr.shape))) for f in under]
 

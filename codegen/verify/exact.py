@@ -76,10 +76,11 @@ class ExactChecker:
         gradients: Sequence[tuple[str, Expr]],
         seed: int = 0,
         proof: Proof | None = None,
+        sizes: SmallModel | None = None,
     ) -> None:
-        """`gradients` choose the sizes; any claims can be checked at them."""
+        """`gradients` choose the sizes unless they are given; any claims can be checked there."""
         self._program = program
-        self._sizes = small_model_sizes(program, gradients, proof)
+        self._sizes = sizes or small_model_sizes(program, gradients, proof)
         self._pools = [_Pool(program, sizes, seed) for sizes in self._sizes]
 
     def check(self, gradients: Iterable[tuple[str, Expr]]) -> ExactResult:
@@ -108,7 +109,7 @@ class _Pool:
     def __init__(self, program: Program, sizes: dict[str, int], seed: int) -> None:
         self._program = program
         self._sizes = sizes
-        self._rng = random.Random(f"{seed}:{program.name}:{sizes}")  # noqa: S311
+        self._rng = random.Random(f"{seed}:{program.name}:{sizes}")
         self._points: list[_Prepared] = []
         self._exhausted = False
         self._upstream = ex.symbol(program.upstream, program.output.shape)

@@ -52,7 +52,7 @@ def check_oracle(
     both = [{dim: 3 if dim == long else 2 for dim in dims} for long in longest]
     found = None
     for sizes in both:
-        rng = random.Random(f"{seed}:{program.name}:{sorted(sizes.items())}")  # noqa: S311
+        rng = random.Random(f"{seed}:{program.name}:{sorted(sizes.items())}")
         found = found or _Oracle(program, sizes, rng).refute(gradients)
     return OracleResult(tuple(both), found is None, found)
 

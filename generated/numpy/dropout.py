@@ -39,7 +39,7 @@ def forward(X: Array, R: Array, *, out: Any = None) -> Array:
     N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X, R)
     for rows in _row_blocks(N, K):
-        np.multiply(R[rows], X[rows], out=Y[rows])
+        np.multiply(X[rows], R[rows], out=Y[rows])
     return _deliver("Y", Y, out)
 
 
@@ -56,7 +56,7 @@ def backward(DY: Array, R: Array, *, out: Any = None) -> Array:
     N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, R)
     for rows in _row_blocks(N, K):
-        np.multiply(R[rows], DY[rows], out=DX[rows])
+        np.multiply(DY[rows], R[rows], out=DX[rows])
     return _deliver("DX", DX, out)
 
 
@@ -121,6 +121,18 @@ def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
     if rows * cols > 2**60:
         raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
     return [np.require(array, requirements=("C", "A")) for array in arrays]
+
+def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
+    """The array to compute into: `out` where it can be used, else a new one."""
+    if out is not None:
+        _check_out(out, name, shape, np.dtype(dtype))
+        usable = out.flags.c_contiguous and out.flags.aligned
+        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+            return out
+    try:
+        return np.empty(shape, dtype)
+    except ValueError:
+        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

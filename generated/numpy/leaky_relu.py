@@ -56,7 +56,7 @@ def backward(DY: Array, X: Array, alpha: float = 0.01, *, out: Any = None) -> Ar
     alpha = _real("alpha", alpha)
     DX = _result(out, "DX", (N, K), dtype, DY, X)
     for rows in _row_blocks(N, K):
-        DX[rows] = _leaky_relu_prime_x(X[rows], alpha)
+        np.multiply(DY[rows], _leaky_relu_prime_x(X[rows], alpha), out=DX[rows])
     return _deliver("DX", DX, out)
 
 
@@ -146,6 +146,18 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
         return float(value)
     raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
+
+def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
+    """The array to compute into: `out` where it can be used, else a new one."""
+    if out is not None:
+        _check_out(out, name, shape, np.dtype(dtype))
+        usable = out.flags.c_contiguous and out.flags.aligned
+        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+            return out
+    try:
+        return np.empty(shape, dtype)
+    except ValueError:
+        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""

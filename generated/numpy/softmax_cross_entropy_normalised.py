@@ -201,6 +201,18 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
 
+def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
+    """The array to compute into: `out` where it can be used, else a new one."""
+    if out is not None:
+        _check_out(out, name, shape, np.dtype(dtype))
+        usable = out.flags.c_contiguous and out.flags.aligned
+        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+            return out
+    try:
+        return np.empty(shape, dtype)
+    except ValueError:
+        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
+
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -247,9 +259,9 @@ def _target_sum(target: Array, value: Array) -> Any:
         total = _target_product(target, value).sum(dtype=np.float64)
     return total
 
-def _target_product(target: Array, value: Array) -> Array:
+def _target_product(target: Array, value: Array, out: Any = None) -> Array:
     """The product in which a zero target contributes nothing, not even where `value` is infinite."""
-    product = target * value
+    product = np.multiply(target, value, out=out)
     if not np.isfinite(product).all():
         product[target == 0] = 0
     return product

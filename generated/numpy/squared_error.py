@@ -155,6 +155,18 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
 
+def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
+    """The array to compute into: `out` where it can be used, else a new one."""
+    if out is not None:
+        _check_out(out, name, shape, np.dtype(dtype))
+        usable = out.flags.c_contiguous and out.flags.aligned
+        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+            return out
+    try:
+        return np.empty(shape, dtype)
+    except ValueError:
+        raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
+
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:

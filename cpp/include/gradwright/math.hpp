@@ -35,8 +35,6 @@ GRADWRIGHT_INLINE float from_bits(std::uint32_t b) {
     return x;
 }
 
-GRADWRIGHT_INLINE float power_of_two(std::uint32_t n) { return from_bits((n + 127U) << 23U); }
-
 /// c[0] + c[1] x + c[2] x^2 + ... by Horner's rule.
 template <int count>
 GRADWRIGHT_INLINE float polynomial(float x, const float (&c)[count]) {
@@ -45,18 +43,19 @@ GRADWRIGHT_INLINE float polynomial(float x, const float (&c)[count]) {
     return value;
 }
 
-/// x = n log 2 + r with integer n and |r| <= log(2) / 2; for |x| < 2^21.
+/// x = n log 2 + r with |r| <= log(2) / 2, and scale = 2^(n + shift), for |x| < 2^21.
 struct Reduced {
-    std::uint32_t n;  // modulo 2^23
-    float r;
+    float r, scale;
 };
 
-GRADWRIGHT_INLINE Reduced reduce(float x, float correction = 0.0F) {
-    constexpr float round = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer
+template <int shift = 0>
+GRADWRIGHT_INLINE Reduced reduce(float x) {
+    // Adding 1.5 * 2^23 leaves the nearest integer in the lowest bits; the rest becomes the exponent.
+    constexpr float round = 12582912.0F + 127 + shift;
     constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
-    const float shifted = x * 1.44269504F + round;
-    const float n = shifted - round;
-    return {bits(shifted), (x - n * log2_upper) - n * log2_lower};
+    const float sum = x * 1.44269504F + round;
+    const float n = sum - round;
+    return {(x - n * log2_upper) - n * log2_lower, from_bits(bits(sum) << 23U)};
 }
 
 /// exp(r) - 1 for |r| <= log(2) / 2
@@ -65,11 +64,15 @@ GRADWRIGHT_INLINE float expm1_reduced(float r) {
     return r + r * r * p;
 }
 
-/// 2^64 factor 2^n (1 + t) for n <= 63: rounded once where the result is subnormal.
-GRADWRIGHT_INLINE float scale_down(float factor, std::uint32_t n, float t) {
-    return (factor + factor * t) * power_of_two(n + 64U);
-}
+// Results that may be subnormal are computed 2^64 times too large and scaled down by `unit` at the end.
+inline constexpr int margin = 64;
 inline constexpr float unit = 5.42101086e-20F;  // 2^-64
+
+/// exp(x) for -104 <= x <= 0; anything below
+GRADWRIGHT_INLINE float exp_in_range(float x) {
+    const Reduced reduced = reduce<margin>(x);
+    return (unit + unit * expm1_reduced(reduced.r)) * reduced.scale;
+}
 
 /// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt(2)]
 GRADWRIGHT_INLINE float log_reduced(float f, float e) {
@@ -96,31 +99,34 @@ GRADWRIGHT_INLINE Normalised normalise(float x) {
 GRADWRIGHT_INLINE float log1p_compensated(float u, float lost) {
     const Normalised normal = normalise(u);
     const std::int32_t e = normal.e < 126 ? normal.e : 126;
-    const float f = normal.f + lost * power_of_two(static_cast<std::uint32_t>(-e));
+    const float f = normal.f + lost * from_bits(static_cast<std::uint32_t>(127 - e) << 23U);
     return log_reduced(f, static_cast<float>(normal.e));
 }
 
-/// exp(-scale x^2) for 0 <= x < 15: times(unit f) is f times that
+/// exp(-scale x^2) = (1 + t) unit 2^n for |x| < 15, where power = 2^n
 struct Gaussian {
-    std::uint32_t n;
-    float t;
-    GRADWRIGHT_INLINE float times(float factor) const { return scale_down(factor, n, t); }
+    float t, power;
 };
 
 GRADWRIGHT_INLINE Gaussian gaussian(float x, float scale) {
-    // x^2 needs more digits than one float holds: the upper half of x squares exactly.
-    const float upper = from_bits(bits(x) & 0xfffff000U);
-    const Reduced reduced = reduce(-scale * (upper * upper));
-    return {reduced.n, expm1_reduced(reduced.r - scale * ((x - upper) * (x + upper)))};
+    // x^2 needs more digits than one float holds: it is square + lost.
+#if defined(__FMA__)
+    const float square = x * x, lost = std::fma(x, x, -square);
+#else
+    const float upper = from_bits(bits(x) & 0xfffff000U);  // squares exactly
+    const float square = upper * upper, lost = (x - upper) * (x + upper);
+#endif
+    const Reduced reduced = reduce<margin>(-scale * square);
+    return {expm1_reduced(reduced.r - scale * lost), reduced.scale};
 }
 
-/// unit exp(x^2) erfc(x) for x >= 0 and a constant unit
-GRADWRIGHT_INLINE float scaled_erfc(float x, float unit) {
-    const float q = 1.0F / (x + 2.0F);
-    return q * polynomial(1.0F - 4.0F * q, {unit * 1.02158272F, unit * -0.68716085F, unit * 0.279471397F,
-                          unit * -0.0364367962F, unit * -0.0215024129F, unit * 0.00643844064F,
-                          unit * 0.00304300012F, unit * -0.000730375526F, unit * -0.000530239486F,
-                          unit * -4.59075964e-05F});
+/// factor exp(-scale x^2) normal_cdf(-y) exp(y^2 / 2) for y >= 0
+GRADWRIGHT_INLINE float gaussian_tail(Gaussian gaussian, float y, float factor) {
+    const float above = polynomial(y, {factor * 0.871883392F, factor * 0.76393652F, factor * 0.319261849F,
+                                       factor * 0.0707680732F, factor * 0.00716500124F});
+    const float below = polynomial(y, {1.74376678F, 2.91919827F, 2.09581542F, 0.817967474F, 0.177400619F,
+                                       0.0179597829F});
+    return (above + above * gaussian.t) / below * gaussian.power;
 }
 
 }  // namespace detail
@@ -132,15 +138,14 @@ GRADWRIGHT_INLINE float sqrt(float x) { return std::sqrt(x); }
 
 /// exp(x) for x <= 0, cheaper than exp
 GRADWRIGHT_INLINE float exp_nonpositive(float x) {
-    const detail::Reduced reduced = detail::reduce(x);
-    const float value = detail::scale_down(detail::unit, reduced.n, detail::expm1_reduced(reduced.r));
+    const float value = detail::exp_in_range(x);
     return x < -104.0F ? 0.0F : value;
 }
 
 GRADWRIGHT_INLINE float exp(float x) {
     const detail::Reduced reduced = detail::reduce(x);
     // 2^n itself may be out of range where the result is not: scale twice.
-    const std::uint32_t exponent = reduced.n << 23U;
+    const std::uint32_t exponent = detail::bits(reduced.scale) - 0x3f800000U;
     const std::uint32_t half =
         static_cast<std::uint32_t>(static_cast<std::int32_t>(exponent) >> 1) & 0xff800000U;
     const float first = detail::from_bits(half + 0x3f800000U);
@@ -152,13 +157,12 @@ GRADWRIGHT_INLINE float exp(float x) {
 
 /// exp(x) - 1
 GRADWRIGHT_INLINE float expm1(float x) {
-    const detail::Reduced reduced = detail::reduce(x);
-    const float tail = detail::expm1_reduced(reduced.r);
     // (2^n - 1) + 2^n tail, all halved: 2^n may be infinite where the result is not.
-    const float scale = detail::power_of_two(reduced.n - 1U);
-    float value = (scale * tail + (scale - 0.5F)) * 2.0F;
+    const detail::Reduced reduced = detail::reduce<-1>(x);
+    const float tail = detail::expm1_reduced(reduced.r);
+    float value = (reduced.scale * tail + (reduced.scale - 0.5F)) * 2.0F;
     value = x == reduced.r ? tail : value;  // n = 0: nothing may be lost to halving
-    value = x == 0.0F ? x : value;  // keeps the sign of zero
+    value = x == 0.0F ? x : value;          // keeps the sign of zero
     value = x < -18.0F ? -1.0F : value;
     return x > 89.0F ? detail::infinity : value;
 }
@@ -188,7 +192,7 @@ GRADWRIGHT_INLINE float tanh(float x) {
     const float p = detail::polynomial(square, {-0.333333194F, 0.133326367F, -0.0538568497F, 0.0210883114F,
                                        -0.00629566517F});
     const detail::Reduced reduced = detail::reduce(2.0F * positive);
-    const float e = detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
+    const float e = reduced.scale * (1.0F + detail::expm1_reduced(reduced.r));
     float value = 1.0F - 2.0F / (e + 1.0F);
     value = positive > 9.5F ? 1.0F : value;
     value = positive < 0.55F ? positive + positive * square * p : value;
@@ -206,8 +210,7 @@ GRADWRIGHT_INLINE float sigmoid(float x) {
 
 /// log(1 + exp(x))
 GRADWRIGHT_INLINE float softplus(float x) {
-    const detail::Reduced reduced = detail::reduce(-abs(x));
-    const float e = detail::scale_down(detail::unit, reduced.n, detail::expm1_reduced(reduced.r));
+    const float e = detail::exp_in_range(-abs(x));
     const float u = 1.0F + e;
     float value = detail::log1p_compensated(u, e - (u - 1.0F));
     value = abs(x) > 104.0F ? 0.0F : value;
@@ -221,7 +224,7 @@ GRADWRIGHT_INLINE float erf(float x) {
     const float logarithm = detail::polynomial(positive, {-0.00012606931F, -1.12796664F, -0.636686862F,
                                                -0.104370691F, 0.0224405024F, -0.00309724244F, 0.00020148691F});
     const detail::Reduced reduced = detail::reduce(logarithm);
-    float value = 1.0F - detail::power_of_two(reduced.n) * (1.0F + detail::expm1_reduced(reduced.r));
+    float value = 1.0F - reduced.scale * (1.0F + detail::expm1_reduced(reduced.r));
     value = positive > 4.0F ? 1.0F : value;
     value = positive < 0.86F ? positive + positive * near : value;
     return std::copysign(value, x);
@@ -230,7 +233,7 @@ GRADWRIGHT_INLINE float erf(float x) {
 /// 1 - erf(x)
 GRADWRIGHT_INLINE float erfc(float x) {
     const float positive = abs(x);
-    float value = detail::gaussian(positive, 1.0F).times(detail::scaled_erfc(positive, detail::unit));
+    float value = detail::gaussian_tail(detail::gaussian(x, 1.0F), 1.41421356F * positive, 2.0F * detail::unit);
     value = positive > 10.1F ? 0.0F : value;
     return x < 0.0F ? 2.0F - value : value;
 }
@@ -238,15 +241,16 @@ GRADWRIGHT_INLINE float erfc(float x) {
 /// The distribution function of a standard normal variable, erfc(-x / sqrt(2)) / 2.
 GRADWRIGHT_INLINE float normal_cdf(float x) {
     const float positive = abs(x);
-    const float factor = detail::scaled_erfc(0.707106781F * positive, 0.5F * detail::unit);
-    float value = detail::gaussian(positive, 0.5F).times(factor);
+    float value = detail::gaussian_tail(detail::gaussian(x, 0.5F), positive, detail::unit);
     value = positive > 14.3F ? 0.0F : value;
     return x > 0.0F ? 1.0F - value : value;
 }
 
 /// The density of a standard normal variable, exp(-x^2 / 2) / sqrt(2 pi).
 GRADWRIGHT_INLINE float normal_pdf(float x) {
-    const float value = detail::gaussian(abs(x), 0.5F).times(detail::unit * 0.398942280F);
+    constexpr float peak = detail::unit * 0.398942280F;
+    const detail::Gaussian gaussian = detail::gaussian(x, 0.5F);
+    const float value = (peak + peak * gaussian.t) * gaussian.power;
     return abs(x) > 14.5F ? 0.0F : value;
 }
 

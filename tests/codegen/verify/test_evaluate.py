@@ -38,7 +38,7 @@ def evaluation(*expressions: ex.Expr, seed: int = 0) -> Evaluation:
     total = ex.reduce("elements_sum", X)
     for expression in expressions:
         total = total + ex.reduce("elements_sum", expression)
-    point = draw_point(Program("p", "p", inputs, "Z", total), SIZES, random.Random(seed))  # noqa: S311
+    point = draw_point(Program("p", "p", inputs, "Z", total), SIZES, random.Random(seed))
     assert point is not None
     return point.evaluation()
 
@@ -120,7 +120,7 @@ def test_real_tangents_are_difference_quotients(name, symbol, seed):
 
 def test_a_tangent_is_linear_in_its_direction():
     output = SMOOTH["softmax"]
-    at, rng, prime = evaluation(output), random.Random(1), RESIDUES[0].prime  # noqa: S311
+    at, rng, prime = evaluation(output), random.Random(1), RESIDUES[0].prime
     first, second = (random_direction((2, 3), RESIDUES[0], rng) for _ in range(2))
     found = []
     for direction in (first, second, (first + 5 * second) % prime):
