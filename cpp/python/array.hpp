@@ -61,6 +61,7 @@ public:
 
     PyObject* object() const { return array_; }
     char* data() const { return proxy()->data; }
+    PyObject* base() const { return proxy()->base; }  // whose memory it is, or null
     int dimensions() const { return proxy()->nd; }
     const Index* sizes() const { return proxy()->dimensions; }
     Index size(int axis) const { return proxy()->dimensions[axis]; }

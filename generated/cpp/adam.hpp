@@ -10,7 +10,7 @@
 //     m      <- m_next
 //     v      <- v_next
 //
-// Proved for every number of steps (proof 74aa9246a102):
+// Proved for every number of steps (proof ff75c93cfec9):
 // * The moments are weighted means of all gradients and of their squares.
 // * Under a constant gradient the corrected moments are g and g^2 from the first step on.
 // * Under a constant gradient no step is longer than learning_rate.

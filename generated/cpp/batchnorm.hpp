@@ -31,12 +31,14 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
         const Index tile = last - first;
         const double samples = double(std::max<Index>(N, 1));
         Columns<double> mu_sum(tile);
+        Columns<double> var_squares(tile);
         Columns<Real> mu_anchor(tile);
         if (N > 0) {
             GRADWRIGHT_VECTORIZE
-            for (Index k = first; k < last; ++k) mu_anchor[k - first] = X(0, k);
+            for (Index k = first; k < last; ++k) {
+                mu_anchor[k - first] = math::finite_anchor(X(0, k));
+            }
         }
-        Columns<double> var_squares(tile);
         row_blocks(N, [&](Index block, auto count) {
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {

@@ -4,7 +4,7 @@
 //
 //     theta <- theta - learning_rate * g
 //
-// Proved for every number of steps (proof 5bf06fdccba8):
+// Proved for every number of steps (proof 5479dfb7e672):
 // * The parameter moves by the sum of all gradients.
 // * On the loss a theta^2 / 2 the parameter shrinks geometrically.
 #pragma once

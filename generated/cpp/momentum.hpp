@@ -6,7 +6,7 @@
 //     theta  <- theta + d_next
 //     d      <- d_next
 //
-// Proved for every number of steps (proof 8e680d806a25):
+// Proved for every number of steps (proof bae07c90d519):
 // * The velocity is a sum of all gradients, each weighted by a power of mu for its age.
 // * Under a constant gradient the velocity approaches -learning_rate g / (1 - mu).
 // * With mu = 0 it is gradient descent.

@@ -6,7 +6,7 @@
 //     theta  <- theta + mu * d_next - learning_rate * g
 //     d      <- d_next
 //
-// Proved for every number of steps (proof 201025ef55bd):
+// Proved for every number of steps (proof dad5661c04bf):
 // * The weights of all gradients are those of momentum, one step ahead.
 // * x = theta - mu d moves by momentum with the gradient taken ahead of it, at x + mu d.
 // * Under a constant gradient the velocity approaches -learning_rate g / (1 - mu).

@@ -16,7 +16,7 @@ namespace gradwright::silu {
 /// x/(1 + exp(-x))
 template <class Real>
 GRADWRIGHT_INLINE Real silu(Real x) {
-    // Far out the value no longer changes, but the formula is infinity times 0.
+    // Far out the value is constant, but the formula is infinity times 0.
     const Real value = x * math::sigmoid(x);
     return x < Real(-10000) ? Real(-0.0) : value;
 }
@@ -24,7 +24,7 @@ GRADWRIGHT_INLINE Real silu(Real x) {
 /// x*exp(-x)/(1 + exp(-x))**2 + 1/(1 + exp(-x))
 template <class Real>
 GRADWRIGHT_INLINE Real silu_prime(Real x) {
-    // Far out the value no longer changes, but the formula is infinity times 0.
+    // Far out the value is constant, but the formula is infinity times 0.
     const Real value = x * math::sigmoid(x) * math::sigmoid(-x) + math::sigmoid(x);
     return x > Real(10000) ? Real(1) : x < Real(-10000) ? Real(0) : value;
 }

@@ -2,6 +2,7 @@
 """NumPy kernels: one module a layer, each of which imports NumPy alone."""
 
 __all__ = [
+    "adam",
     "affine",
     "batchnorm",
     "batchnorm_inference",
@@ -9,6 +10,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "gelu",
+    "gradient_descent",
     "half_squared_error",
     "layernorm",
     "leaky_relu",
@@ -16,7 +18,9 @@ __all__ = [
     "log_softmax",
     "logistic_cross_entropy",
     "mean_squared_error",
+    "momentum",
     "negative_log_likelihood",
+    "nesterov",
     "relu",
     "sigmoid",
     "silu",

@@ -5,7 +5,7 @@
     theta  <- theta + d_next
     d      <- d_next
 
-Proved for every number of steps (proof 8e680d806a25):
+Proved for every number of steps (proof bae07c90d519):
 * The velocity is a sum of all gradients, each weighted by a power of mu for its age.
 * Under a constant gradient the velocity approaches -learning_rate g / (1 - mu).
 * With mu = 0 it is gradient descent.
@@ -87,13 +87,12 @@ def _arrays(*arguments: tuple[str, Any]) -> tuple[list[Array], tuple[int, ...]]:
         if not isinstance(array, np.ndarray):
             kind = type(array).__name__
             raise TypeError(f"{_LAYER}: {name} is {kind}, expected an array of float32 or float64")
-        if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+        dtype = array.dtype
+        if dtype not in (np.float32, np.float64) or not dtype.isnative:
+            raise TypeError(f"{_LAYER}: {name} has dtype {dtype}, expected float32 or float64")
+        if dtype != like.dtype:
             raise TypeError(
-                f"{_LAYER}: {name} has dtype {array.dtype}, expected float32 or float64"
-            )
-        if array.dtype != like.dtype:
-            raise TypeError(
-                f"{_LAYER}: {first} is {like.dtype} and {name} is {array.dtype}; use one dtype"
+                f"{_LAYER}: {first} is {like.dtype} and {name} is {dtype}; use one dtype"
             )
         if array.shape != like.shape:
             raise ValueError(
@@ -173,11 +172,13 @@ def _result(out: Any, name: str, old: Array, shape: tuple[int, ...], *inputs: Ar
     """Entries to compute into: those of `out` where it is `old` or apart from all inputs."""
     if out is not None:
         _check_out(out, name, shape, old.dtype)
-        if out.flags.c_contiguous and out.flags.aligned:
+        is_old = old.base is out or out.ctypes.data == old.ctypes.data
+        apart = not any(
+            np.may_share_memory(out, other) for other in inputs if not (is_old and other is old)
+        )
+        if apart and out.flags.c_contiguous and out.flags.aligned:
             entries: Array = np.asarray(out).reshape(-1)
-            if not any(np.may_share_memory(entries, other) for other in inputs if other is not old):
-                if not np.may_share_memory(entries, old) or entries.ctypes.data == old.ctypes.data:
-                    return entries
+            return entries
     return np.empty(old.shape, old.dtype)
 
 

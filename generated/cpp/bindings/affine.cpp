@@ -29,7 +29,8 @@ PyObject* backward(const Call& call) {
         Output<Real> DX(call, 0, N, K);
         Output<Real> Dgamma(call, 1, K);
         Output<Real> Dbeta(call, 2, K);
-        run(N * K, affine::backward<Real>, DY.matrix(), X.matrix(), gamma.vector(), DX.matrix(), Dgamma.vector(), Dbeta.vector());
+        run(N * K, affine::backward<Real>, DY.matrix(), X.matrix(), gamma.vector(), DX.matrix(),
+            Dgamma.vector(), Dbeta.vector());
         return finish(call, DX, Dgamma, Dbeta);
     });
 }

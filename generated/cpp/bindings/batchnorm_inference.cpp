@@ -19,7 +19,9 @@ PyObject* forward(const Call& call) {
         const Real epsilon = call.hyperparameter<Real>(5, Domain::positive);
         Output<Real> Y(call, 0, N, K);
         Output<Real> inv_std(call, 1, K);
-        run(N * K, batchnorm_inference::forward<Real>, X.matrix(), mean.vector(), variance.vector(), gamma.vector(), beta.vector(), epsilon, Y.matrix(), inv_std.vector());
+        run(N * K, batchnorm_inference::forward<Real>, X.matrix(), mean.vector(),
+            variance.vector(), gamma.vector(), beta.vector(), epsilon, Y.matrix(),
+            inv_std.vector());
         return finish(call, Y, inv_std);
     });
 }
@@ -36,7 +38,8 @@ PyObject* backward(const Call& call) {
         Output<Real> DX(call, 0, N, K);
         Output<Real> Dgamma(call, 1, K);
         Output<Real> Dbeta(call, 2, K);
-        run(N * K, batchnorm_inference::backward<Real>, DY.matrix(), X.matrix(), mean.vector(), gamma.vector(), inv_std.vector(), DX.matrix(), Dgamma.vector(), Dbeta.vector());
+        run(N * K, batchnorm_inference::backward<Real>, DY.matrix(), X.matrix(), mean.vector(),
+            gamma.vector(), inv_std.vector(), DX.matrix(), Dgamma.vector(), Dbeta.vector());
         return finish(call, DX, Dgamma, Dbeta);
     });
 }

@@ -15,7 +15,8 @@ PyObject* forward(const Call& call) {
         return with_target<Real>(call, {0}, 1, N, K, [&](auto& target) {
             const Real scale = call.is_mean(2) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> L(call, 0);
-            run(N * K, binary_cross_entropy::forward<Real, decltype(target.matrix())>, Z.matrix(), target.matrix(), scale, L.scalar());
+            run(N * K, binary_cross_entropy::forward<Real, decltype(target.matrix())>, Z.matrix(),
+                target.matrix(), scale, L.scalar());
             return finish(call, L);
         });
     });
@@ -30,7 +31,8 @@ PyObject* backward(const Call& call) {
         return with_target<Real>(call, {1}, 2, N, K, [&](auto& target) {
             const Real scale = call.is_mean(3) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> DZ(call, 0, N, K);
-            run(N * K, binary_cross_entropy::backward<Real, decltype(target.matrix())>, DL, Z.matrix(), target.matrix(), scale, DZ.matrix());
+            run(N * K, binary_cross_entropy::backward<Real, decltype(target.matrix())>, DL,
+                Z.matrix(), target.matrix(), scale, DZ.matrix());
             return finish(call, DZ);
         });
     });

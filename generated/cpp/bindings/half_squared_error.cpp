@@ -15,7 +15,8 @@ PyObject* forward(const Call& call) {
         return with_target<Real>(call, {0}, 1, N, K, [&](auto& target) {
             const Real scale = call.is_mean(2) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> L(call, 0);
-            run(N * K, half_squared_error::forward<Real, decltype(target.matrix())>, Y.matrix(), target.matrix(), scale, L.scalar());
+            run(N * K, half_squared_error::forward<Real, decltype(target.matrix())>, Y.matrix(),
+                target.matrix(), scale, L.scalar());
             return finish(call, L);
         });
     });
@@ -30,7 +31,8 @@ PyObject* backward(const Call& call) {
         return with_target<Real>(call, {1}, 2, N, K, [&](auto& target) {
             const Real scale = call.is_mean(3) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> DY(call, 0, N, K);
-            run(N * K, half_squared_error::backward<Real, decltype(target.matrix())>, DL, Y.matrix(), target.matrix(), scale, DY.matrix());
+            run(N * K, half_squared_error::backward<Real, decltype(target.matrix())>, DL,
+                Y.matrix(), target.matrix(), scale, DY.matrix());
             return finish(call, DY);
         });
     });

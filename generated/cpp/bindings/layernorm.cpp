@@ -17,7 +17,8 @@ PyObject* forward(const Call& call) {
         Output<Real> Y(call, 0, N, K);
         Output<double> mu(call, 1, N);
         Output<Real> inv_std(call, 2, N);
-        run(N * K, layernorm::forward<Real>, X.matrix(), gamma.vector(), beta.vector(), epsilon, Y.matrix(), mu.vector(), inv_std.vector());
+        run(N * K, layernorm::forward<Real>, X.matrix(), gamma.vector(), beta.vector(), epsilon,
+            Y.matrix(), mu.vector(), inv_std.vector());
         return finish(call, Y, mu, inv_std);
     });
 }
@@ -34,7 +35,8 @@ PyObject* backward(const Call& call) {
         Output<Real> DX(call, 0, N, K);
         Output<Real> Dgamma(call, 1, K);
         Output<Real> Dbeta(call, 2, K);
-        run(N * K, layernorm::backward<Real>, DY.matrix(), X.matrix(), gamma.vector(), inv_std.vector(), mu.vector(), DX.matrix(), Dgamma.vector(), Dbeta.vector());
+        run(N * K, layernorm::backward<Real>, DY.matrix(), X.matrix(), gamma.vector(),
+            inv_std.vector(), mu.vector(), DX.matrix(), Dgamma.vector(), Dbeta.vector());
         return finish(call, DX, Dgamma, Dbeta);
     });
 }

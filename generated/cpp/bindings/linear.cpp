@@ -29,7 +29,8 @@ PyObject* backward(const Call& call) {
         Output<Real> DX(call, 0, N, D);
         Output<Real> DW(call, 1, K, D);
         Output<Real> Db(call, 2, K);
-        run(N * K, linear::backward<Real>, DY.matrix(), X.matrix(), W.matrix(), DX.matrix(), DW.matrix(), Db.vector());
+        run(N * K, linear::backward<Real>, DY.matrix(), X.matrix(), W.matrix(), DX.matrix(),
+            DW.matrix(), Db.vector());
         return finish(call, DX, DW, Db);
     });
 }

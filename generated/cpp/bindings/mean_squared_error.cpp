@@ -13,9 +13,11 @@ PyObject* forward(const Call& call) {
         Input<Real> Y(call, 0, N, K);
         call.require(N > 0, "at least one sample", 0);
         return with_target<Real>(call, {0}, 1, N, K, [&](auto& target) {
-            const Real scale = call.is_mean(2) ? Real(1.0 / ((static_cast<double>(N) * static_cast<double>(K)))) : Real(1);
+            const Real scale = call.is_mean(2)
+                ? Real(1.0 / ((static_cast<double>(N) * static_cast<double>(K)))) : Real(1);
             Output<Real> L(call, 0);
-            run(N * K, mean_squared_error::forward<Real, decltype(target.matrix())>, Y.matrix(), target.matrix(), scale, L.scalar());
+            run(N * K, mean_squared_error::forward<Real, decltype(target.matrix())>, Y.matrix(),
+                target.matrix(), scale, L.scalar());
             return finish(call, L);
         });
     });
@@ -28,9 +30,11 @@ PyObject* backward(const Call& call) {
         Input<Real> Y(call, 1, N, K);
         const Real DL = call.number<Real>(0);
         return with_target<Real>(call, {1}, 2, N, K, [&](auto& target) {
-            const Real scale = call.is_mean(3) ? Real(1.0 / ((static_cast<double>(N) * static_cast<double>(K)))) : Real(1);
+            const Real scale = call.is_mean(3)
+                ? Real(1.0 / ((static_cast<double>(N) * static_cast<double>(K)))) : Real(1);
             Output<Real> DY(call, 0, N, K);
-            run(N * K, mean_squared_error::backward<Real, decltype(target.matrix())>, DL, Y.matrix(), target.matrix(), scale, DY.matrix());
+            run(N * K, mean_squared_error::backward<Real, decltype(target.matrix())>, DL,
+                Y.matrix(), target.matrix(), scale, DY.matrix());
             return finish(call, DY);
         });
     });

@@ -16,7 +16,8 @@ PyObject* forward(const Call& call) {
             const Real scale = call.is_mean(2) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> L(call, 0);
             Output<Real> likelihood(call, 1, N);
-            run(N * K, negative_log_likelihood::forward<Real, decltype(target.matrix())>, Y.matrix(), target.matrix(), scale, L.scalar(), likelihood.vector());
+            run(N * K, negative_log_likelihood::forward<Real, decltype(target.matrix())>,
+                Y.matrix(), target.matrix(), scale, L.scalar(), likelihood.vector());
             return finish(call, L, likelihood);
         });
     });
@@ -33,7 +34,9 @@ PyObject* backward(const Call& call) {
             const Real scale = call.is_mean(4) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> DY(call, 0, N, K);
             Scratch<Real> inv_likelihood(call, N);
-            run(N * K, negative_log_likelihood::backward<Real, decltype(target.matrix())>, DL, target.matrix(), likelihood.vector(), scale, Y.matrix(), DY.matrix(), inv_likelihood.vector());
+            run(N * K, negative_log_likelihood::backward<Real, decltype(target.matrix())>, DL,
+                target.matrix(), likelihood.vector(), scale, Y.matrix(), DY.matrix(),
+                inv_likelihood.vector());
             return finish(call, DY);
         });
     });

@@ -16,7 +16,8 @@ PyObject* forward(const Call& call) {
             const Real scale = call.is_mean(2) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> L(call, 0);
             Output<double> log_sum(call, 1, N);
-            run(N * K, softmax_cross_entropy::forward<Real, decltype(target.matrix())>, Z.matrix(), target.matrix(), scale, L.scalar(), log_sum.vector());
+            run(N * K, softmax_cross_entropy::forward<Real, decltype(target.matrix())>, Z.matrix(),
+                target.matrix(), scale, L.scalar(), log_sum.vector());
             return finish(call, L, log_sum);
         });
     });
@@ -32,7 +33,8 @@ PyObject* backward(const Call& call) {
         return with_target<Real>(call, {1}, 2, N, K, [&](auto& target) {
             const Real scale = call.is_mean(4) ? Real(1.0 / (static_cast<double>(N))) : Real(1);
             Output<Real> DZ(call, 0, N, K);
-            run(N * K, softmax_cross_entropy::backward<Real, decltype(target.matrix())>, DL, Z.matrix(), target.matrix(), log_sum.vector(), scale, DZ.matrix());
+            run(N * K, softmax_cross_entropy::backward<Real, decltype(target.matrix())>, DL,
+                Z.matrix(), target.matrix(), log_sum.vector(), scale, DZ.matrix());
             return finish(call, DZ);
         });
     });

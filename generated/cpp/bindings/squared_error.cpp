@@ -14,7 +14,8 @@ PyObject* forward(const Call& call) {
         call.require(N > 0, "at least one sample", 0);
         return with_target<Real>(call, {0}, 1, N, K, [&](auto& target) {
             Output<Real> L(call, 0);
-            run(N * K, squared_error::forward<Real, decltype(target.matrix())>, Y.matrix(), target.matrix(), L.scalar());
+            run(N * K, squared_error::forward<Real, decltype(target.matrix())>, Y.matrix(),
+                target.matrix(), L.scalar());
             return finish(call, L);
         });
     });
@@ -28,7 +29,8 @@ PyObject* backward(const Call& call) {
         const Real DL = call.number<Real>(0);
         return with_target<Real>(call, {1}, 2, N, K, [&](auto& target) {
             Output<Real> DY(call, 0, N, K);
-            run(N * K, squared_error::backward<Real, decltype(target.matrix())>, DL, Y.matrix(), target.matrix(), DY.matrix());
+            run(N * K, squared_error::backward<Real, decltype(target.matrix())>, DL, Y.matrix(),
+                target.matrix(), DY.matrix());
             return finish(call, DY);
         });
     });
