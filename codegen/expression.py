@@ -9,7 +9,7 @@ and what its gradient is, stands in `primitives`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from fractions import Fraction
 
 from .errors import ShapeError, UnsupportedPrimitive
@@ -387,6 +387,16 @@ def substitute(expr: Expr, replacements: dict[Expr, Expr]) -> Expr:
         stack.pop()
         args = tuple(done[arg] for arg in current.args)
         done[current] = current if args == current.args else rebuild(current, args)
+    return done[expr]
+
+
+def with_sizes(expr: Expr, names: Mapping[str, str]) -> Expr:
+    """The same expression over other sizes."""
+    done: dict[Expr, Expr] = {}
+    for item in topological(expr):
+        shape = names.get(item.rows, item.rows), names.get(item.cols, item.cols)
+        attr = names.get(str(item.attr), item.attr) if item.op == "size" else item.attr
+        done[item] = node(item.op, tuple(done[a] for a in item.args), shape, attr)
     return done[expr]
 
 

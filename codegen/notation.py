@@ -168,9 +168,33 @@ class Layer:
         arity = len(inspect.signature(self.function).parameters)
         return trace_scalar(self.function, arity, self.name, dict(self.kinks or ()))
 
+    def _on_other_sizes(self, args: tuple[object, ...], named: dict[str, object]) -> Expr | None:
+        """The layer on matrices of other sizes than its own, or None where the sizes are its own."""
+        given = dict(zip(inspect.signature(self.function).parameters, args, strict=False)) | named
+        values = {n: lift(v) for n, v in given.items() if isinstance(v, Expr)}
+        formal = {i.name: i for i in _inputs(self.function)}
+        renamed: dict[str, str] = {}
+        for name, value in values.items():
+            for own, actual in zip(formal[name].shape, value.shape, strict=True):
+                if own != "1" and renamed.setdefault(own, actual) != actual:
+                    raise ShapeError(
+                        f"{self.name}: its size {own} is {renamed[own]} and, in {name}, {actual}"
+                    )
+        if all(own == actual for own, actual in renamed.items()):
+            return None
+        output = ex.with_sizes(self.program().output, renamed)
+        replacements = {}
+        for name, item in formal.items():
+            found = given.get(name, item.default)
+            if found is None:
+                raise NotationError(f"{self.name}: the argument {name} is missing")
+            replacements[ex.with_sizes(item.expr, renamed)] = lift(found)
+        return ex.substitute(output, replacements)
+
     def __call__(self, *args: object, **named: object) -> Expr:
         if self.kinks is None:
-            return lift(self.function(*args, **named))
+            moved = self._on_other_sizes(args, named)
+            return lift(self.function(*args, **named)) if moved is None else moved
         parameters = list(inspect.signature(self.function).parameters.values())
         given = list(args) + [
             named.get(p.name, p.default) for p in parameters[len(args) :]

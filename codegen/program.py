@@ -267,7 +267,7 @@ def _assemble(
     for name, value in trace.names.items():
         if value in reachable and value.op not in ("symbol", "number", "size"):
             named.setdefault(value, check_name(name, "the name"))
-    chosen = output_name or named.get(output) or _free_name(input_names, output)
+    chosen = output_name or named.get(output) or _free_name(input_names | set(named.values()), output)
     named.pop(output, None)
     order = {node: place for place, node in enumerate(topological(output))}
     names = tuple(sorted(named.items(), key=lambda item: order[item[0]]))

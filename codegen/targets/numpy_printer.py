@@ -14,7 +14,14 @@ from ..schedule import width
 from ..stable import StableScalar, stable_scalar
 from ..text import factors_of, negated
 from .numpy_scalar import (
-    ATOM, HELPERS, PRODUCT, SUM, UNARY, last_operation, number_source, sigmoid_form,
+    ATOM,
+    HELPERS,
+    PRODUCT,
+    SUM,
+    UNARY,
+    last_operation,
+    number_source,
+    sigmoid_form,
 )  # fmt: skip
 
 _VECTOR_REPEATS = ("row_repeat", "column_repeat")

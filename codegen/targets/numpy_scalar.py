@@ -105,7 +105,7 @@ def shared_calls(stable: StableScalar) -> tuple[list[tuple[str, sp.Expr]], sp.Ex
             opposite = sigmoid(-call.args[0])
             if expr.has(opposite) and not call.args[0].could_extract_minus_sign():
                 expr = expr.subs(opposite, 1 - call, simultaneous=False)
-    found = []
+    found: list[sp.Expr] = []
     for call in sorted(expr.atoms(sp.Function), key=sp.default_sort_key):
         uses = sum(part == call for part in sp.preorder_traversal(expr))
         if uses > 1 and not isinstance(call, sp.Piecewise):

@@ -13,9 +13,9 @@ from typing import Any
 from .. import expression as ex
 from ..derivation import Derivation
 from ..expression import Expr, Shape
-from ..lower import Routine, Statement
+from ..lower import Routine
 from ..program import Input, Program, needs_two_samples
-from ..schedule import Pass, Product, Small, reduction_of, schedule, width
+from ..schedule import width
 from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
 from ..templates import environment, relative_source

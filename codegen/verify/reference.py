@@ -96,7 +96,7 @@ class Evaluation:
     def _disturbed(self, value: Array) -> Array:
         if self._rng is None:
             return value
-        errors = exact(self._unit * self._rng.uniform(-1, 1, value.shape))
+        errors = exact(np.asarray(self._unit * self._rng.uniform(-1, 1, value.shape)))
         return np.asarray(value + value * errors, dtype=object)
 
     def _value(self, node: Expr, args: list[Array]) -> Array:
@@ -242,5 +242,5 @@ def _condition(condition: sp.Basic, variables: tuple[str, ...]) -> Callable[...,
         combine = all if isinstance(condition, sp.And) else any
         return lambda *x: combine(p(*x) for p in parts)
     left, right = (_scalar(a, variables) for a in condition.args)
-    relation = _RELATIONS[condition.rel_op]  # type: ignore[attr-defined]
+    relation = _RELATIONS[condition.rel_op]
     return lambda *x: relation(left(*x), right(*x))

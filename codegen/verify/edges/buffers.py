@@ -170,7 +170,7 @@ def _wrong_out(subject: Subject, backend: Any) -> None:
             ]  # fmt: skip
             for kind, buffer in wrong:
                 buffers = tuple(buffer if i == place else None for i in range(len(wanted)))
-                raises(subject, kind, ["out"], lambda buffers=buffers: call(buffers),
+                raises(subject, kind, ["out"], lambda call=call, buffers=buffers: call(buffers),
                        f"{subject.name}: {name} with a wrong out")  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def _overlapping_outs(subject: Subject, backend: Any) -> None:
                 if i < j and one.shape == other.shape and one.dtype == other.dtype:
                     shared = np.zeros_like(one)
                     buffers = tuple(shared if k in (i, j) else None for k in range(len(wanted)))
-                    raises(subject, ValueError, ["out"], lambda buffers=buffers: call(buffers),
+                    raises(subject, ValueError, ["out"], lambda call=call, buffers=buffers: call(buffers),
                            f"{subject.name}: {name} with one buffer for two results")  # fmt: skip
 
 

@@ -88,8 +88,9 @@ def _same_limit(
     wrong_zero = signed and wanted == 0 and np.signbit(found) != np.signbit(rounded)
     same = found == rounded
     sign = "+" if side > 0 else "-"
+    near = abs(float(found) - wanted) <= 1e-6 * abs(wanted) + 1e-29
     require(
-        not wrong_zero and (same or (np.isfinite(wanted) and abs(float(found) - wanted) <= 1e-6 * abs(wanted) + 1e-29)),
+        not wrong_zero and (same or (np.isfinite(wanted) and near)),
         f"{subject.name}{prime}({sign}inf) is {found} in {found.dtype}, the limit is {wanted}",
     )
 

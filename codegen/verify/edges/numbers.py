@@ -40,7 +40,7 @@ def _with_data(subject: Subject, values: Array, dtype: str = "float64") -> Argum
 
 
 def _agrees(subject: Subject, results: Mapping[str, Any], arguments: Arguments, what: str,
-            tolerance: float, where: Any = ...) -> None:  # fmt: skip
+            tolerance: float) -> None:  # fmt: skip
     """Equal to the exact results at these arguments, relative to the largest entry."""
     program = subject.program
     rows = {d: n for i in subject.arrays for d, n in zip(
@@ -323,7 +323,7 @@ NUMBERS = (
     Edge("empty size", "zero features or classes: results of the right shapes, sums are 0",
          lambda s: len(s.program.sizes) > 1, _empty_size, face=True),
     Edge("many rows", "thousands of rows, taken in blocks or by threads, give what the equations give",
-         lambda s: True, _many_rows),
+         lambda _: True, _many_rows),
     Edge("one sample", "a variance over a batch of one raises ValueError",
          lambda s: needs_two_samples(s.program), _one_sample, face=True),
     Edge("constant data", "constant rows or columns, even of 1e30, are centred to exactly 0",
