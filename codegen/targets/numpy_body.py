@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .. import expression as ex
 from ..expression import Expr, Shape
 from ..lower import Routine, Statement
 from ..schedule import Pass, Product, Small, reduction_of, schedule, width
 from ..stable import StableScalar
+from .numpy_block import Block, Loan, loans
 from .numpy_printer import NumpyPrinter
-from .numpy_steps import named, operations_of, reads_late, stored
+from .numpy_steps import operations_of, reads_late, stored
 
 
 class Body:
@@ -34,13 +33,15 @@ class Body:
             names = ", ".join(f'"{r}"' for r in self._routine.results)
             targets = ", ".join(f"out_{r}" for r in self._routine.results)
             self._lines.append(f"{targets} = _buffers(out, ({names}))")
-        for step in schedule(self._routine):
+        steps = schedule(self._routine)
+        left, found = loans(steps, self._printer())
+        for place, step in enumerate(steps):
             if isinstance(step, Small):
                 self._small(step.statement)
             elif isinstance(step, Product):
                 self._product(step)
             else:
-                self._pass(step)
+                self._pass(step, left.get(place), found.get(place))
         self._return(tuple_name)
         return self._lines
 
@@ -102,9 +103,10 @@ class Body:
             self._lines.append(f"{name} = np.empty({inner}, {dtype})")
         self._arrays.add(name)
 
-    def _pass(self, step: Pass) -> None:
-        for name in step.stored:
-            self._allocate(name, self._routine.shape(name))
+    def _pass(self, step: Pass, left: Loan | None, found: Loan | None) -> None:
+        for name in [*step.stored, *([left.result] if left else [])]:
+            if name not in self._arrays:
+                self._allocate(name, self._routine.shape(name))
         for statement in step.accumulated:
             self._start(statement)
         rows = step.space[0]
@@ -112,7 +114,7 @@ class Body:
             n for n in self._arrays if self._routine.shape(n)[0] == rows and not step.whole
         )
         printer = self._printer(sliced)
-        inside = _Block(step, printer, self._is_cast).lines()
+        inside = Block(step, printer, self._is_cast, left, found).lines()
         inside += [self._accumulate(printer, statement) for statement in step.accumulated]
         if step.whole:
             self._lines += inside
@@ -180,81 +182,6 @@ class Body:
             self._lines.append(")")
         else:
             self._lines.append(f"return {values[0]}")
-
-
-class _Block:
-    """The statements of one block of rows; values that are done lend their memory to others."""
-
-    def __init__(
-        self, step: Pass, printer: NumpyPrinter, is_cast: Callable[[Statement], bool]
-    ) -> None:
-        self._step, self._printer, self._is_cast = step, printer, is_cast
-        self._suffix = "" if step.whole else "[rows]"
-        self._steps = {
-            s.name: operations_of(printer, s.expr) for s in step.body if width(s.shape) == 2
-        }
-        self._place = {s.name: i for i, s in enumerate(step.body)}
-        readers = [*step.body, *step.accumulated]
-        self._last_use = {
-            name: max((i for i, s in enumerate(readers) if name in ex.symbols_of(s.expr)), default=-1)
-            for name in self._place
-        }
-        # Who holds the memory of a result that is still to come, and of each temporary array.
-        self._holders: dict[str, str | None] = {
-            name: None for name in self._steps if name in step.stored
-        }
-        self._temporary: dict[str, str] = {}
-
-    def lines(self) -> list[str]:
-        found: list[str] = []
-        for statement in self._step.body:
-            name = statement.name
-            if width(statement.shape) < 2:
-                found.append(self._vector(statement))
-            elif name in self._step.stored:
-                found += stored(self._steps[name], name + self._suffix)
-            else:
-                found += self._named(name)
-        return found
-
-    def _vector(self, statement: Statement) -> str:
-        text = self._printer.show(statement.expr)
-        if statement.name in self._step.stored:
-            return f"{statement.name}{self._suffix or '[:]'} = {text}"
-        if self._is_cast(statement):
-            text = f"({text}).astype(dtype, copy=False)"
-        return f"{statement.name} = {text}"
-
-    def _named(self, name: str) -> list[str]:
-        steps = self._steps[name]
-        result = next((r for r in self._holders if self._can_use_result(name, r)), None)
-        if result is not None:
-            self._holders[result] = name
-            return named(steps, name, result + self._suffix)
-        owner = next((t for t, holder in self._temporary.items()
-                      if steps[0].function and self._is_done(holder, name)), None)  # fmt: skip
-        if owner is not None:
-            storage = self._temporary.pop(owner)
-            self._temporary[name] = name
-            return named(steps, name, storage)
-        if steps[0].function:
-            self._temporary[name] = name
-        return named(steps, name, None)
-
-    def _can_use_result(self, name: str, result: str) -> bool:
-        """The result is computed later, no later than the last use of this value."""
-        place, last = self._place[result], self._last_use[name]
-        if not self._steps[name][0].function or place <= self._place[name] or last > place:
-            return False
-        if last == place and reads_late(self._steps[result], name):
-            return False
-        holder = self._holders[result]
-        return holder is None or self._is_done(holder, name)
-
-    def _is_done(self, holder: str, name: str) -> bool:
-        """Whether a value is read for the last time before, or in the first step of, another."""
-        last, now = self._last_use[holder], self._place[name]
-        return last < now or (last == now and not reads_late(self._steps[name], holder))
 
 
 def _is_shifted_mean(reduction: Expr) -> bool:

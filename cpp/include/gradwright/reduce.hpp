@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "gradwright/math.hpp"
@@ -12,23 +13,50 @@ namespace gradwright {
 
 namespace detail {
 
+/// Sixteen bytes that are added or compared at once: what every machine has.
+template <class T>
+struct Pack {
+    using Type [[gnu::vector_size(16)]] = T;
+    static constexpr Index size = 16 / sizeof(T);
+
+    GRADWRIGHT_INLINE static Type load(const T* from) {
+        Type pack;
+        std::memcpy(&pack, from, sizeof pack);
+        return pack;
+    }
+    GRADWRIGHT_INLINE static void store(Type pack, T* to) { std::memcpy(to, &pack, sizeof pack); }
+};
+
+/// lane[i] = start for i in From, ..., To - 1
+template <Index From, Index To, class T>
+GRADWRIGHT_INLINE void fill(T* lane, T start) {
+    const typename Pack<T>::Type pack = start + typename Pack<T>::Type{};
+    for (Index i = From; i < To; i += Pack<T>::size) Pack<T>::store(pack, lane + i);
+}
+
+/// Combine lane[i] with lane[i + From / 2] for all i < From / 2, and so on until To are left.
 template <Index From, Index To, class T, class Combine>
 GRADWRIGHT_INLINE void fold(T* lane, Combine combine) {
-    if constexpr (From > To) {
-        for (Index i = 0; i < From / 2; ++i) lane[i] = combine(lane[i], lane[i + From / 2]);
-        fold<From / 2, To>(lane, combine);
+    constexpr Index half = From / 2;
+    if constexpr (half >= Pack<T>::size) {
+        for (Index i = 0; i < half; i += Pack<T>::size) {
+            Pack<T>::store(combine(Pack<T>::load(lane + i), Pack<T>::load(lane + i + half)), lane + i);
+        }
+    } else {
+        for (Index i = 0; i < half; ++i) lane[i] = combine(lane[i], lane[i + half]);
     }
+    if constexpr (half > To) fold<half, To>(lane, combine);
 }
 
 // Partial results side by side: `wide` of them hide the latency of an addition, `narrow` fill a vector.
 template <class T, class Term, class Combine>
 GRADWRIGHT_INLINE T reduce(Index count, T start, Term term, Combine combine) {
     constexpr Index wide = 32, narrow = 8;
-    T lane[wide];
-    for (Index i = 0; i < narrow; ++i) lane[i] = start;
+    alignas(32) T lane[wide];
+    fill<0, narrow>(lane, start);
     Index k = 0;
     if (count >= wide) {
-        for (Index i = narrow; i < wide; ++i) lane[i] = start;
+        fill<narrow, wide>(lane, start);
         for (; k + wide <= count; k += wide) {
             for (Index i = 0; i < wide; ++i) lane[i] = combine(lane[i], term(k + i));
         }
@@ -53,7 +81,7 @@ GRADWRIGHT_INLINE T sum(Index count, Term term) {
     for (Index first = 0; first < count; first += block) {
         total += static_cast<double>(detail::reduce(
             std::min(block, count - first), T(0), [=](Index k) { return term(first + k); },
-            [](T a, T b) { return a + b; }));
+            [](auto a, auto b) { return a + b; }));
     }
     return static_cast<T>(total);
 }
@@ -62,14 +90,14 @@ GRADWRIGHT_INLINE T sum(Index count, Term term) {
 template <class T, class Term>
 GRADWRIGHT_INLINE T largest(Index count, Term term) {
     return detail::reduce(count, -std::numeric_limits<T>::infinity(), term,
-                          [](T a, T b) { return math::larger(a, b); });
+                          [](auto a, auto b) { return b > a ? b : a; });
 }
 
 /// The largest of term(0), ..., term(count - 1), -inf for none; NaN if one of them is NaN.
 template <class T, class Term>
 GRADWRIGHT_INLINE T maximum(Index count, Term term) {
     return detail::reduce(count, -std::numeric_limits<T>::infinity(), term,
-                          [](T a, T b) { return math::maximum(a, b); });
+                          [](auto a, auto b) { return (a > b) | (a != a) ? a : b; });
 }
 
 /// The mean of term(0), ..., term(count - 1), 0 for none; exact where all are equal.
