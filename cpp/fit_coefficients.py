@@ -17,7 +17,6 @@ Array = NDArray[np.float64]
 Function = Callable[[mpf], mpf]
 mp.dps = 40
 POINTS = 600
-CENTRE = mpf(4)  # of the map t = 1 - 2 CENTRE / (x + CENTRE) that takes [0, inf) to [-1, 1)
 
 
 def minimax(basis: Array, target: Array, weight: Array, sweeps: int = 150) -> Array:
@@ -56,6 +55,30 @@ def fit(name: str, f: Function, weight: Function, low: float, high: float, degre
     print("   ", ", ".join(f"{c:.9g}F" for c in rounded))
 
 
+def fit_ratio(name: str, f: Function, high: float, above: int, below: int) -> None:
+    """Print float32 coefficients of p / q with small relative error over [0, high]."""
+    nodes = np.cos(np.pi * (np.arange(POINTS) + 0.5) / POINTS)
+    x = np.concatenate([high / 2 * (1 + nodes), np.geomspace(high / 1e4, high, POINTS)])
+    values = np.array([float(f(mpf(v))) for v in x])
+    p, q = np.vander(x, above + 1, increasing=True), np.vander(x, below + 1, increasing=True)
+    basis = np.hstack([p, -values[:, None] * q[:, 1:]])  # p - f q = f where q starts with 1
+    denominator = np.ones_like(x)
+    for _ in range(8):  # the error of p - f q is that of p / q times q: weigh by the last q
+        both = minimax(basis, values, 1 / (values * denominator), sweeps=40)
+        denominator = q @ np.concatenate([[1.0], both[above + 1 :]])
+    top, bottom = both[: above + 1], np.concatenate([[1.0], both[above + 1 :]])
+
+    def rounded(scale: float) -> tuple[float, Array, Array]:
+        a, b = np.float32(scale * top).astype(float), np.float32(scale * bottom).astype(float)
+        return float(np.abs((p @ a) / (q @ b) / values - 1).max()), a, b
+
+    # A common factor changes nothing but the rounding: take the luckiest.
+    error, a, b = min((rounded(1 + i / 20000) for i in range(20000)), key=lambda found: found[0])
+    print(f"{name} on [0, {high}]: rounded {error:.2g}")
+    for coefficients in (a, b):
+        print("   ", ", ".join(f"{c:.9g}F" for c in coefficients))
+
+
 def exp_tail(r: mpf) -> mpf:
     return (mp.exp(r) - 1 - r) / r**2
 
@@ -73,13 +96,13 @@ def log_erfc(x: mpf) -> mpf:
     return mp.log(mp.erfc(x))
 
 
-def mapped(t: mpf) -> mpf:
-    return CENTRE * (1 + t) / (1 - t)
+def scaled_tail(x: mpf) -> mpf:
+    return mp.exp(x * x / 2) * mp.ncdf(-x)
 
 
-def scaled_erfc(t: mpf) -> mpf:
-    x = mapped(t)
-    return mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x)
+def tanh_ratio(square: mpf) -> mpf:
+    x = mp.sqrt(square)
+    return (mp.tanh(x) / x - 1) / square
 
 
 def one(_: mpf) -> mpf:
@@ -91,9 +114,9 @@ def main() -> None:
     fit("exp(r) = 1 + r + r^2 p(r)", exp_tail, lambda r: r * r, -half_log2, half_log2, 4)
     fit("log(1+f) = f - f^2/2 + f^3 p(f)", log_tail, lambda f: f * f, -0.29290, 0.41422, 8)
     fit("erf(x) = x + x p(x^2)", erf_ratio, one, 0.0, 0.86, 6)
-    fit("erfc(x) = exp(p(x))", log_erfc, mp.erfc, 0.9, 4.0, 8)
-    for degree in (8, 9, 10, 11):
-        fit("exp(x^2) erfc(x) (1+2x) = p(t)", scaled_erfc, lambda t: 1 / scaled_erfc(t), -1.0, 0.44, degree)
+    fit("erfc(x) = exp(p(x))", log_erfc, mp.erfc, 0.86, 4.0, 6)
+    fit("tanh(x) = x + x^3 p(x^2)", tanh_ratio, lambda square: square, 0.0, 0.3025, 4)
+    fit_ratio("exp(x^2/2) normal_cdf(-x) = p(x)/q(x)", scaled_tail, 14.4, 4, 5)
 
 
 if __name__ == "__main__":

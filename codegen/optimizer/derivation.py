@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..errors import NotationError, ProofFailure
 from ..program import display_path
 from ..text import to_text
-from .exact import refuted
+from .exact import counterexample
 from .proof import unproved
 from .rule import Optimizer, UpdateRule
 from .statement import statement
@@ -83,12 +83,12 @@ def _require_proof(rule: UpdateRule, theorem: Theorem) -> None:
     gap = unproved(rule, theorem)
     if gap is None:
         return
-    found = refuted(rule, theorem)
-    reason = f"counterexample at random values: {found}" if found else (
-        "The exact check finds no difference: the algebra of theorems lacks an identity for these "
-        "functions. State the theorem in another form, or report it."
+    found = counterexample(rule, theorem)
+    reason = f"counterexample: {found}" if found else (
+        "The check at random values finds no difference: the algebra of theorems lacks an "
+        "identity for these functions. State the theorem in another form, or report it."
     )  # fmt: skip
     raise ProofFailure(
-        f"{display_path(rule.source)}: {rule.name}: the theorem {theorem.name} is not proved: "
-        f"{gap}\n       {reason}"
+        f"{display_path(rule.source)}:{theorem.line}: {rule.name}: the theorem {theorem.name} is "
+        f"not proved: {gap}\n       {reason}"
     )

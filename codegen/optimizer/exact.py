@@ -8,7 +8,6 @@ Neither SymPy's algebra nor induction takes part. Bounds, which are inequalities
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +16,9 @@ import sympy as sp
 from .. import expression as ex
 from ..scalar import ScalarFunction
 from .evaluate import run_step
-from .residues import PRIME, RESIDUES, NoRootError, Residue, evaluate_form
+from .floats import FLOATS, Floats
+from .formula_value import formula_value
+from .residues import PRIME, RESIDUES, NoRootError, Residues
 from .rule import UpdateRule
 from .theorem import (
     Claim,
@@ -53,30 +54,40 @@ def error_probability(rule: UpdateRule) -> float:
 
 
 def refuted(rule: UpdateRule, made: Theorem, seed: int = 0) -> str | None:
-    """A counterexample to a theorem at random values, or None."""
-    rng = random.Random(f"{seed}:{rule.name}:{made.name}")
-    return _Check(rule, made, rng).run()
+    """A counterexample to a theorem at random residues, or None."""
+    return _Check(rule, made, RESIDUES, seed).run()
+
+
+def counterexample(rule: UpdateRule, made: Theorem) -> str | None:
+    """A counterexample in small decimal numbers, or None. Rounding makes it no proof."""
+    return _Check(rule, made, FLOATS, 0).run()
 
 
 class _Check:
-    def __init__(self, rule: UpdateRule, made: Theorem, rng: random.Random) -> None:
+    """The rule run beside one theorem, at one random point after the other."""
+
+    def __init__(
+        self, rule: UpdateRule, made: Theorem, numbers: Residues | Floats, seed: int
+    ) -> None:
         self._rule = rule
         self._theorem = made
-        self._rng = rng
-        self._zero = RESIDUES.number(Fraction(0))
+        self._numbers: Any = numbers
+        self._rng = random.Random(f"{seed}:{rule.name}:{made.name}")
+        self._drawn: dict[str, Any] = {}
 
     def run(self) -> str | None:
         for _ in range(point_count(self._rule)):
-            found = self._at_a_point(lambda: self._refute(self._theorem.claim))
+            found = self._at_a_point()
             if found is not None:
                 return found
         return None
 
-    def _at_a_point(self, check: Callable[[], str | None]) -> str | None:
+    def _at_a_point(self) -> str | None:
         for _ in range(_DRAWS):
+            self._drawn = {}
             try:
-                return check()
-            except NoRootError:
+                return self._refute(self._theorem.claim)
+            except (NoRootError, ZeroDivisionError, OverflowError):
                 continue
         return f"no values were found at which {self._rule.name} has a value"
 
@@ -85,7 +96,10 @@ class _Check:
             case ClosedForm():
                 return self._closed_form(self._theorem, claim.forms, self._hyperparameters())
             case Limit():
-                return self._limit(claim)
+                values = self._hyperparameters()
+                # The rule itself at the point; rational functions of it are continuous there.
+                values[claim.variable.name] = self._value(claim.point, {})
+                return self._closed_form(claim.base, claim.forms, values)
             case OneStep():
                 return self._one_step(claim)
             case SameStep():
@@ -93,99 +107,111 @@ class _Check:
             case StepBound():
                 return None
 
-    def _hyperparameters(self) -> dict[str, Residue]:
-        values = {i.name: RESIDUES.draw(self._rng) for i in self._rule.hyperparameters}
+    def _draw(self, name: str, domain: str = "real") -> Any:
+        self._drawn[name] = self._numbers.draw(self._rng, domain)
+        return self._drawn[name]
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        values = {i.name: self._draw(i.name, i.domain) for i in self._rule.hyperparameters}
         for name, given in self._theorem.given:
-            values[name] = evaluate_form(given, {}, {})
+            values[name] = self._drawn[name] = self._value(given, {})
         return values
 
+    def _value(
+        self, form: sp.Expr, known: dict[str, Any], steps: dict[str, int] | None = None
+    ) -> Any:
+        """A formula's value; symbols of the theorem's own, such as a curvature, are drawn."""
+        for free in sorted(form.free_symbols, key=str):
+            if isinstance(free, sp.Symbol) and free.name not in {*known, *(steps or {})}:
+                known[free.name] = self._draw(free.name)
+        return formula_value(form, known, steps or {}, self._numbers)
+
     def _compare(
-        self, place: str, found: dict[str, Residue], wanted: Iterator[tuple[str, Residue]]
-    ) -> str | None:
-        for name, value in wanted:
-            if found[name] != value:
-                return f"{place}: {name} = {found[name].value}, not {value.value} (mod {PRIME})"
+        self, place: str, found: dict[str, Any], forms: Forms, known: dict[str, Any],
+        steps: dict[str, int],
+    ) -> str | None:  # fmt: skip
+        for name, form in forms:
+            if name in found:
+                wrong = self._difference(place, name, found[name], self._value(form, known, steps))
+                if wrong is not None:
+                    return wrong
         return None
 
-    def _limit(self, claim: Limit) -> str | None:
-        """The rule itself at the point; rational functions of it are continuous there."""
-        values = self._hyperparameters()
-        values[claim.variable.name] = evaluate_form(claim.point, {}, {})
-        return self._closed_form(claim.base, claim.forms, values)
+    def _difference(self, place: str, name: str, found: Any, wanted: Any) -> str | None:
+        if self._numbers.equal(found, wanted):
+            return None
+        show = self._numbers.show
+        where = ", ".join(f"{n} = {show(v)}" for n, v in self._drawn.items())
+        return f"{place}: {name} is {show(found)}, not {show(wanted)}, where {where}"
 
-    def _closed_form(
-        self, made: Theorem, forms: Forms, values: dict[str, Residue]
-    ) -> str | None:
+    def _closed_form(self, made: Theorem, forms: Forms, values: dict[str, Any]) -> str | None:
         rule, claim = self._rule, made.claim
         assert isinstance(claim, ClosedForm)
-        first = RESIDUES.draw(self._rng)
+        count, zero = step_number(rule).name, self._numbers.number(Fraction(0))
+        first = self._draw(start(rule).name)
         known: dict[str, Any] = {**values, start(rule).name: first}
-        self._draw_free(claim, known)
-        state = dict.fromkeys(rule.updated, self._zero) | {rule.parameter: first}
-        gradients = [RESIDUES.draw(self._rng) for _ in range(STEPS + 1)]
+        state = dict.fromkeys(rule.updated, zero) | {rule.parameter: first}
+        gradients = self._gradients(made)
         known[rule.gradient] = gradients if made.is_sequence else gradients[0]
-        count = step_number(rule).name
-        wrong = self._compare("t = 0", state, self._values(forms, state, known, {count: 0}))
+        wrong = self._compare("at t = 0", state, forms, known, {count: 0})
         for t in range(1, STEPS + 1):
             if wrong is not None:
                 return wrong
             gradient = gradients[t] if made.is_sequence else gradients[0]
             if claim.loss is not None:
                 slope = sp.diff(claim.loss, symbol(rule, rule.parameter))
-                gradient = evaluate_form(slope, known | state, {})
+                known |= {rule.parameter: state[rule.parameter]}
+                gradient = self._value(slope, known)
             found = self._step(values, state, gradient, t)
             state = {name: found[name] for name in rule.updated}
-            wrong = self._compare(f"t = {t}", found, self._values(forms, found, known, {count: t}))
+            wrong = self._compare(f"at t = {t}", found, forms, known, {count: t})
         return wrong
 
-    def _draw_free(self, claim: ClosedForm, known: dict[str, Any]) -> None:
-        """Symbols of the theorem's own, such as the curvature of a loss."""
-        used = [form for _, form in claim.forms] + ([] if claim.loss is None else [claim.loss])
-        free = set().union(*(form.free_symbols for form in used))
-        for name in sorted(s.name for s in free if isinstance(s, sp.Symbol)):
-            if name not in known:
-                known[name] = RESIDUES.draw(self._rng)
-
-    def _values(
-        self, forms: Forms, found: dict[str, Residue], known: dict[str, Any], steps: dict[str, int]
-    ) -> Iterator[tuple[str, Residue]]:
-        return ((n, evaluate_form(f, known, steps)) for n, f in forms if n in found)
+    def _gradients(self, made: Theorem) -> list[Any]:
+        if not made.is_sequence:
+            return [self._draw(self._rule.gradient)]
+        return [self._draw(f"{self._rule.gradient}[{t}]") for t in range(STEPS + 1)]
 
     def _step(
-        self, values: dict[str, Residue], state: dict[str, Residue], gradient: Residue, t: int
-    ) -> dict[str, Residue]:
+        self, values: dict[str, Any], state: dict[str, Any], gradient: Any, t: int
+    ) -> dict[str, Any]:
         given: dict[str, Any] = {**values, **state, self._rule.gradient: gradient}
         if self._rule.step is not None:
             given[self._rule.step] = t
-        return run_step(self._rule, given, RESIDUES)
+        return run_step(self._rule, given, self._numbers)
+
+    def _any_step(self) -> tuple[dict[str, Any], dict[str, Any], Any, int]:
+        state = {name: self._draw(name) for name in self._rule.updated}
+        gradient, t = self._draw(self._rule.gradient), self._rng.randrange(1, STEPS + 1)
+        return self._hyperparameters(), state, gradient, t
 
     def _one_step(self, claim: OneStep) -> str | None:
         values, state, gradient, t = self._any_step()
         found = self._step(values, state, gradient, t)
         known = {**values, **state, self._rule.gradient: gradient}
         count = step_number(self._rule).name
-        return self._compare("one step", found, self._values(claim.forms, found, known, {count: t}))
-
-    def _any_step(self) -> tuple[dict[str, Residue], dict[str, Residue], Residue, int]:
-        state = {name: RESIDUES.draw(self._rng) for name in self._rule.updated}
-        gradient, t = RESIDUES.draw(self._rng), self._rng.randrange(1, STEPS + 1)
-        return self._hyperparameters(), state, gradient, t
+        return self._compare(f"after step {t}", found, claim.forms, known, {count: t})
 
     def _same_step(self, claim: SameStep) -> str | None:
         other = claim.other
         values, state, gradient, t = self._any_step()
+        for item in other.hyperparameters:
+            if item.name not in values:
+                values[item.name] = self._draw(item.name, item.domain)
         seen = {n: symbol(self._rule, n) for n in other.updated if n in state}
         seen |= dict(claim.variables)
 
-        def view(arrays: dict[str, Residue]) -> dict[str, Residue]:
-            return {n: evaluate_form(f, {**values, **arrays}, {}) for n, f in seen.items()}
+        def view(arrays: dict[str, Any]) -> dict[str, Any]:
+            return {n: self._value(f, {**values, **arrays}) for n, f in seen.items()}
 
         after = self._step(values, state, gradient, t)
         given: dict[str, Any] = {**values, **view(state), other.gradient: gradient}
         if other.step is not None:
             given[other.step] = t
-        wanted = run_step(other, given, RESIDUES)
+        wanted = run_step(other, given, self._numbers)
         found = view({name: after[name] for name in self._rule.updated})
-        return self._compare(
-            f"a step of {other.name}", found, ((n, wanted[n]) for n in other.updated)
-        )
+        for name in other.updated:
+            wrong = self._difference(f"a step of {other.name}", name, found[name], wanted[name])
+            if wrong is not None:
+                return wrong
+        return None

@@ -137,7 +137,8 @@ def total(count: object, term: Callable[[sp.Expr], object]) -> sp.Expr:
 class Theorem:
     """A named claim about an update rule, for given values of hyperparameters.
 
-    Where `is_sequence`, the gradient differs from step to step, else it is constant.
+    Where `is_sequence`, the gradient differs from step to step, else it is constant. `line` is its
+    place in the script.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Theorem:
     claim: Claim
     given: Forms = ()
     is_sequence: bool = False
+    line: int = 0
 
     def gradient(self, rule: UpdateRule, step: sp.Expr) -> sp.Expr:
         """The gradient of a step: g[step], or g where it is constant."""
@@ -181,6 +183,7 @@ class Statement:
             return Theorem(
                 self.name, " ".join(words.partition("\n\n")[0].split()), made, self.given,
                 gradient is not None and gradient.annotation is Sequence,
+                self.function.__code__.co_firstlineno,
             )  # fmt: skip
 
 

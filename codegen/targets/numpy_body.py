@@ -195,3 +195,15 @@ def _refusal(condition: str, wanted: str, found: str) -> list[str]:
     return [f"if {condition}:", f"    raise ValueError({message})"]
 
 
+def only_in_blocks(routine: Routine, name: str) -> bool:
+    """Whether an array is read in passes over blocks of rows and nowhere else."""
+    readers = [s for s in schedule(routine) if not isinstance(s, Pass) or s.whole]
+    names: set[str] = set()
+    for step in readers:
+        if isinstance(step, Small):
+            names |= set(ex.symbols_of(step.statement.expr))
+        elif isinstance(step, Product):
+            names |= set(ex.symbols_of(step.left, step.right, step.epilogue))
+        else:
+            names |= set(ex.symbols_of(*(s.expr for s in (*step.body, *step.accumulated))))
+    return name not in names

@@ -20,18 +20,19 @@ from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
 from ..templates import environment, relative_source
 from ..text import to_text
-from .numpy_body import Body
+from .numpy_body import Body, only_in_blocks
 from .numpy_printer import NumpyPrinter
 from .numpy_scalar import hides_nan, last_operation, scalar_source, shared_calls
 
 _DEPENDENCIES = {
+    "_targets": ("_OneHot",),
     "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
     "_result": ("_check_out",), "_erfc": ("_series",), "_erf": ("_erfc", "_series"),
     "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",),
     "_real": ("_number",), "_target_sum": ("_target_product",),
 }  # fmt: skip
 _HELPER_ORDER = (
-    "_targets", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
+    "_targets", "_OneHot", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
     "_unit", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
     "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_sum", "_target_product", "_with_nan",
     "_sigmoid", "_softplus", "_erf", "_erfc", "_series",
@@ -199,18 +200,14 @@ class _Module:
     def _opening(self, arrays: list[tuple[str, Shape]], routine: Routine) -> list[str]:
         """Check the arguments, put them in row order, read off the sizes."""
         lines = []
-        checked, scalars = [], []
-        like = next((n for n, s in arrays if width(s) == 2 and not self._is_target(n)), None)
-        for name, shape in arrays:
-            if self._is_target(name) and width(shape) == 2:
-                self._helpers.add("_targets")
-                lines.append(f'{name} = _targets("{name}", {name}, {like})')
-        for name, shape in arrays:
-            dims = tuple(d for d in shape if d != "1")
-            if dims:
-                checked.append((name, dims))
-            else:
-                scalars.append(name)
+        checked = [(n, tuple(d for d in s if d != "1")) for n, s in arrays if width(s)]
+        scalars = [n for n, s in arrays if not width(s)]
+        others = {d for n, dims in checked if not self._is_target(n) for d in dims}
+        targets = [
+            (n, dims) for n, dims in checked
+            if self._is_target(n) and len(dims) == 2 and set(dims) <= others
+        ]  # fmt: skip
+        checked = [item for item in checked if item not in targets]
         names = ", ".join(name for name, _ in checked)
         lines.append(f"[{names}], dtype, sizes = _check(")
         for name, dims in checked:
@@ -226,6 +223,13 @@ class _Module:
         if used:
             values = ", ".join(f'sizes["{d}"]' for d in used)
             lines.append(f"{', '.join(used)} = {values}")
+        for name, dims in targets:
+            self._helpers.add("_targets")
+            shape = ", ".join(f'sizes["{d}"]' for d in dims)
+            whole = "" if only_in_blocks(routine, name) else "[:]"
+            owners = " and ".join(n for n, d in checked if set(d) & set(dims))
+            call = f'_targets("{name}", {name}, ({shape}), dtype, "{owners}")'
+            lines.append(f"{name} = {call}{whole}")
         return lines
 
     def _scale_line(self, routine: Routine) -> list[str]:
@@ -253,12 +257,14 @@ class _Module:
                 sign, text = ("<=", "> 0") if item.domain == "positive" else ("<", ">= 0")
                 found = f"got {{{item.name}.min()}}"
                 lines += _refusal(f"({item.name} {sign} 0).any()", f"{item.name} {text}", found)
-        data = next(i for i in self._program.inputs if width(i.shape) == 2)
-        samples, found = f'sizes["{data.shape[0]}"]', f"got {data.name} {{{data.name}.shape}}"
+        arrays = [i for i in self._program.inputs if i.is_array and width(i.shape)]
+        samples = self._program.sizes[0]
+        data = next(i for i in arrays if samples in i.shape)
+        count, found = f'sizes["{samples}"]', f"got {data.name} {{{data.name}.shape}}"
         if self._program.is_loss:
-            lines += _refusal(f"{samples} == 0", "at least one sample", found)
+            lines += _refusal(f"{count} == 0", "at least one sample", found)
         if needs_two_samples(self._program):
-            lines += _refusal(f"{samples} == 1", "more than one sample", found)
+            lines += _refusal(f"{count} == 1", "more than one sample", found)
         return lines
 
     def _routine(self, routine: Routine, tuple_name: str | None) -> list[str]:

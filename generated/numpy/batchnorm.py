@@ -71,15 +71,15 @@ def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out:
         mu += (X[rows] - X[:1]).sum(axis=0)
     mu /= max(N, 1)
     mu += X[:1].sum(axis=0)
+    Y = _result(out_Y, "Y", (N, K), dtype, X, gamma, beta)
     var = np.zeros(K)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu)
+        R = _difference(X[rows], mu, out=Y[rows])
         var += np.einsum("nk,nk->k", R, R)
     var /= max(N, 1)
     inv_std = (1 / np.sqrt(var + epsilon)).astype(dtype, copy=False)
-    Y = _result(out_Y, "Y", (N, K), dtype, X, gamma, beta)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu, out=Y[rows])
+        R = Y[rows]
         Z = np.multiply(inv_std, R, out=Y[rows])
         np.multiply(gamma, Z, out=Y[rows])
         np.add(Y[rows], beta, out=Y[rows])
@@ -105,19 +105,18 @@ def backward(DY: Array, X: Array, gamma: Array, inv_std: Array, mu: Array, *, ou
     )
     N, K = sizes["N"], sizes["K"]
     out_DX, out_Dgamma, out_Dbeta = _buffers(out, ("DX", "Dgamma", "Dbeta"))
+    DX = _result(out_DX, "DX", (N, K), dtype, DY, X, gamma, inv_std, mu)
     Dgamma = np.zeros(K)
     Dbeta = np.zeros(K)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu)
-        Z = np.multiply(inv_std, R, out=R)
+        R = _difference(X[rows], mu, out=DX[rows])
+        Z = np.multiply(inv_std, R, out=DX[rows])
         Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
         Dbeta += DY[rows].sum(axis=0)
     Dgamma = Dgamma.astype(dtype, copy=False)
     Dbeta = Dbeta.astype(dtype, copy=False)
-    DX = _result(out_DX, "DX", (N, K), dtype, DY, X, gamma, inv_std, mu)
     for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu, out=DX[rows])
-        Z = np.multiply(inv_std, R, out=DX[rows])
+        Z = DX[rows]
         np.multiply(Dgamma / N, Z, out=DX[rows])
         np.subtract(DY[rows], DX[rows], out=DX[rows])
         np.subtract(DX[rows], Dbeta / N, out=DX[rows])
@@ -223,7 +222,8 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
     if out is not None:
         _check_out(out, name, shape, np.dtype(dtype))
         usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+        arrays = [array for array in inputs if isinstance(array, np.ndarray)]
+        if usable and not any(np.may_share_memory(out, array) for array in arrays):
             return out
     try:
         return np.empty(shape, dtype)
@@ -250,7 +250,7 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
 
 def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 32768 // max(cols, 1))
+    step = max(1, 65536 // max(cols, 1))
     if 0 < rows <= step:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]

@@ -131,7 +131,8 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
     if out is not None:
         _check_out(out, name, shape, np.dtype(dtype))
         usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+        arrays = [array for array in inputs if isinstance(array, np.ndarray)]
+        if usable and not any(np.may_share_memory(out, array) for array in arrays):
             return out
     try:
         return np.empty(shape, dtype)
@@ -158,7 +159,7 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
 
 def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 32768 // max(cols, 1))
+    step = max(1, 65536 // max(cols, 1))
     if 0 < rows <= step:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]

@@ -42,12 +42,11 @@ def forward(Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    T = _targets("T", T, Z)
-    [Z, T], dtype, sizes = _check(
+    [Z], dtype, sizes = _check(
         ("Z", Z, ("N", "K")),
-        ("T", T, ("N", "K")),
     )
     N, K = sizes["N"], sizes["K"]
+    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Z")
     if sizes["N"] == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Z {Z.shape}")
     scale = _scale(reduction, N)
@@ -73,14 +72,13 @@ def backward(DL: float, Z: Array, T: Array, log_sum: Array, *, reduction: str = 
 
     Needs Z, T, log_sum as `forward` got or returned them. Returns DZ.
     """
-    T = _targets("T", T, Z)
-    [Z, T, log_sum], dtype, sizes = _check(
+    [Z, log_sum], dtype, sizes = _check(
         ("Z", Z, ("N", "K")),
-        ("T", T, ("N", "K")),
         ("log_sum", log_sum, ("N",)),
     )
     DL = dtype.type(_number("DL", DL))
     N, K = sizes["N"], sizes["K"]
+    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Z and log_sum")
     scale = _scale(reduction, N)
     DZ = _result(out, "DZ", (N, K), dtype, Z, T, log_sum)
     for rows in _row_blocks(N, K):
@@ -104,23 +102,41 @@ def vjp(Z: Array, T: Array, *, reduction: str = "mean") -> tuple[Any, Callable[[
     return L, pullback
 
 
-def _targets(name: str, value: Any, like: Any) -> Any:
-    """Targets as a matrix: integer labels (N,) become one-hot rows."""
-    if not isinstance(value, np.ndarray) or value.ndim != 1 or np.ndim(like) != 2:
-        return value
-    if value.dtype.kind not in "iu":
+def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: str) -> Any:
+    """Targets of the shape its owners give: an array, or integer labels (N,) seen as one-hot rows."""
+    rows, cols = shape
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected an array or labels")
+    labels = value.ndim == 1
+    if labels and value.dtype.kind not in "iu":
         raise TypeError(f"{_LAYER}: {name} has dtype {value.dtype}; labels are integers")
-    rows, cols = like.shape
-    if len(value) != rows:
-        raise ValueError(f"{_LAYER}: expected {rows} labels in {name}, got {len(value)}")
+    if not labels and value.dtype != dtype:
+        raise TypeError(f"{_LAYER}: {name} has dtype {value.dtype}, the other arrays {dtype}")
+    if value.shape != (shape[:1] if labels else shape):
+        raise ValueError(
+            f"{_LAYER}: expected {name} of shape {shape} or labels of shape ({rows},), as {owners} "
+            f"has it, got {name} {value.shape}"
+        )
+    if not labels:
+        return np.require(value, requirements=("C", "A"))
     if rows and (value.min() < 0 or value.max() >= cols):
         place = np.flatnonzero((value < 0) | (value >= cols))[0]
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    one_hot = np.zeros((rows, cols), like.dtype)
-    one_hot[np.arange(rows), value] = 1
-    return one_hot
+    return _OneHot(value, cols, dtype)
+
+class _OneHot:
+    """Labels (N,) as one-hot rows (N, K), made for a block of rows at a time."""
+
+    def __init__(self, labels: Array, cols: int, dtype: Any) -> None:
+        self._labels, self._cols, self._dtype = labels, cols, dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        labels = self._labels[rows]
+        block = np.zeros((len(labels), self._cols), self._dtype)
+        block[np.arange(len(labels)), labels] = 1
+        return block
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
     """The arrays in row order, their dtype and the sizes their shapes agree on."""
@@ -206,7 +222,8 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
     if out is not None:
         _check_out(out, name, shape, np.dtype(dtype))
         usable = out.flags.c_contiguous and out.flags.aligned
-        if usable and not any(np.may_share_memory(out, array) for array in inputs):
+        arrays = [array for array in inputs if isinstance(array, np.ndarray)]
+        if usable and not any(np.may_share_memory(out, array) for array in arrays):
             return out
     try:
         return np.empty(shape, dtype)
@@ -233,7 +250,7 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
 
 def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 32768 // max(cols, 1))
+    step = max(1, 65536 // max(cols, 1))
     if 0 < rows <= step:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]

@@ -122,10 +122,10 @@ GRADWRIGHT_INLINE Gaussian gaussian(float x, float scale) {
 
 /// factor exp(-scale x^2) normal_cdf(-y) exp(y^2 / 2) for y >= 0
 GRADWRIGHT_INLINE float gaussian_tail(Gaussian gaussian, float y, float factor) {
-    const float above = polynomial(y, {factor * 0.871883392F, factor * 0.76393652F, factor * 0.319261849F,
-                                       factor * 0.0707680732F, factor * 0.00716500124F});
-    const float below = polynomial(y, {1.74376678F, 2.91919827F, 2.09581542F, 0.817967474F, 0.177400619F,
-                                       0.0179597829F});
+    const float above = polynomial(y, {factor * 0.503875017F, factor * 0.441493452F, factor * 0.184508428F,
+                                       factor * 0.0408986807F, factor * 0.00414087903F});
+    const float below = polynomial(y, {1.00775003F, 1.68705547F, 1.21121264F, 0.472721547F, 0.102524355F,
+                                       0.0103795221F});
     return (above + above * gaussian.t) / below * gaussian.power;
 }
 

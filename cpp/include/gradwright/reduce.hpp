@@ -13,11 +13,19 @@ namespace gradwright {
 
 namespace detail {
 
-/// Sixteen bytes that are added or compared at once: what every machine has.
-template <class T>
+#if defined(__AVX512F__)
+inline constexpr Index vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr Index vector_bytes = 32;
+#else
+inline constexpr Index vector_bytes = 16;
+#endif
+
+/// As many of `count` values as fit a vector register, which is then loaded and stored as a whole.
+template <class T, Index count>
 struct Pack {
-    using Type [[gnu::vector_size(16)]] = T;
-    static constexpr Index size = 16 / sizeof(T);
+    static constexpr Index size = std::min<Index>(count, vector_bytes / sizeof(T));
+    using Type [[gnu::vector_size(size * sizeof(T))]] = T;
 
     GRADWRIGHT_INLINE static Type load(const T* from) {
         Type pack;
@@ -27,20 +35,20 @@ struct Pack {
     GRADWRIGHT_INLINE static void store(Type pack, T* to) { std::memcpy(to, &pack, sizeof pack); }
 };
 
-/// lane[i] = start for i in From, ..., To - 1
-template <Index From, Index To, class T>
-GRADWRIGHT_INLINE void fill(T* lane, T start) {
-    const typename Pack<T>::Type pack = start + typename Pack<T>::Type{};
-    for (Index i = From; i < To; i += Pack<T>::size) Pack<T>::store(pack, lane + i);
+template <Index count, class T>
+GRADWRIGHT_INLINE void fill(T* lane, T value) {
+    using Values = Pack<T, count>;
+    for (Index i = 0; i < count; i += Values::size) Values::store(value + typename Values::Type{}, lane + i);
 }
 
 /// Combine lane[i] with lane[i + From / 2] for all i < From / 2, and so on until To are left.
 template <Index From, Index To, class T, class Combine>
 GRADWRIGHT_INLINE void fold(T* lane, Combine combine) {
     constexpr Index half = From / 2;
-    if constexpr (half >= Pack<T>::size) {
-        for (Index i = 0; i < half; i += Pack<T>::size) {
-            Pack<T>::store(combine(Pack<T>::load(lane + i), Pack<T>::load(lane + i + half)), lane + i);
+    if constexpr (half * sizeof(T) >= vector_bytes) {
+        using Half = Pack<T, half>;
+        for (Index i = 0; i < half; i += Half::size) {
+            Half::store(combine(Half::load(lane + i), Half::load(lane + i + half)), lane + i);
         }
     } else {
         for (Index i = 0; i < half; ++i) lane[i] = combine(lane[i], lane[i + half]);
@@ -53,10 +61,10 @@ template <class T, class Term, class Combine>
 GRADWRIGHT_INLINE T reduce(Index count, T start, Term term, Combine combine) {
     constexpr Index wide = 32, narrow = 8;
     alignas(32) T lane[wide];
-    fill<0, narrow>(lane, start);
+    fill<narrow>(lane, start);
     Index k = 0;
     if (count >= wide) {
-        fill<narrow, wide>(lane, start);
+        fill<wide - narrow>(lane + narrow, start);
         for (; k + wide <= count; k += wide) {
             for (Index i = 0; i < wide; ++i) lane[i] = combine(lane[i], term(k + i));
         }

@@ -136,7 +136,8 @@ def test_wrong_rule_breaks_a_theorem_in_the_proof_and_in_the_finite_check(
 def test_false_theorem_is_refused_with_a_counterexample(
     written: Load, arguments: str, claim: str, given: str
 ) -> None:
-    with pytest.raises(ProofFailure, match=r"claim is not proved(.|\n)*counterexample"):
+    message = r"own.py:\d+: own: the theorem claim is not proved(.|\n)*counterexample: .* where .*rate = "
+    with pytest.raises(ProofFailure, match=message):
         derive_optimizer(written(with_theorem(arguments, claim, given)))
 
 

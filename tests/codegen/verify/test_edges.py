@@ -44,7 +44,7 @@ FAULTS = [
     ("cross_entropy", "target 0", "np.copyto(product, 0, where=target == 0)", "pass"),
     ("softmax_cross_entropy", "empty batch", 'if sizes["N"] == 0:', "if False:"),
     ("softmax_cross_entropy", "wrong labels", "value.max() >= cols", "value.max() > cols"),
-    ("softmax_cross_entropy", "labels", "one_hot[np.arange(rows), value] = 1", "one_hot[:, 0] = 1"),
+    ("softmax_cross_entropy", "labels", "block[np.arange(len(labels)), labels] = 1", "block[:, 0] = 1"),
     ("mean_squared_error", "reduction", 'raise ValueError(f"{_LAYER}: expected red', 'return 1.0\n    print(f"'),
     ("relu", "types", "if array.dtype != np.float64 and (", "if False and ("),
     ("linear", "mixed dtypes", "if dtype is not None:", "if False:"),
@@ -53,7 +53,7 @@ FAULTS = [
     ("softmax", "wrong out", "if not out.flags.writeable:", "if False:"),
     ("softmax", "wrong out", "if out.shape != shape:", "if False:"),
     ("layernorm", "out over out", "if any(np.may_share_memory(buffer, other)", "if any(False"),
-    ("batchnorm", "out over inputs", "any(np.may_share_memory(out, array) for array in inputs)", "False"),
+    ("batchnorm", "out over inputs", "any(np.may_share_memory(out, array) for array in arrays)", "False"),
     ("linear", "huge sizes", "raise OverflowError", "raise ValueError"),
 ]  # fmt: skip
 
