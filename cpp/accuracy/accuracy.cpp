@@ -229,7 +229,7 @@ int main() {
     kept &= report<Expm1>("expm1", 2, 2, -40, 709);
     kept &= report<Log1p>("log1p", 2, 2, -0.999999, 1e6);
     kept &= report<Softplus>("softplus", 2, 2, -740, 40);
-    kept &= report<Erfc>("erfc", 6, 6, -6, 26);
+    kept &= report<Erfc>("erfc", 7, 6, -6, 26);
     kept &= report<NormalCdf>("normal_cdf", 6, 6, -37, 9);
     kept &= report<NormalPdf>("normal_pdf", 2, 4, -37, 37);
     return kept ? 0 : 1;

@@ -38,7 +38,7 @@ from gradwright.codegen.mathml import (
     to_latex,
     to_mathml,
 )  # fmt: skip
-from gradwright.codegen.primitives import PRIMITIVES, _examples, target_product
+from gradwright.codegen.primitives import PRIMITIVES, examples, target_product
 from gradwright.codegen.scalar import trace_scalar
 
 SIZES = {"N": 2, "K": 3, "D": 4, "1": 1}
@@ -322,7 +322,7 @@ def test_every_primitive_prints() -> None:
         "at_least_one": ex.node("at_least_one", (ex.reduce("rows_sum", A),), ("N", "1")),
         "reduction": ex.node("reduction", (), ("1", "1")),
     }
-    shown = dict(_examples())
+    shown = dict(examples())
     shown |= {name: [node] for name, node in extra.items()}
     assert set(shown) == set(PRIMITIVES)
     for nodes in shown.values():

@@ -65,7 +65,7 @@ def test_exponents_of_squares_add_up(field, a, p, q):
     assert product == (field.power(base, p + q) if p + q else field.number(1))
 
 
-@pytest.mark.parametrize("field", RESIDUES, ids=str)
+@pytest.mark.parametrize("field", RESIDUES, ids=[f"level {i}" for i, _ in enumerate(RESIDUES)])
 def test_sizes_have_roots_and_their_negatives_have_none(field):
     for size in range(1, 23):
         root = field.power(array(size), Fraction(1, 2))
