@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from .claim import Claim, check_claim
 from .differentiate import Sweep, reverse_sweep
 from .errors import NotationError, ProofFailure
 from .expression import Expr
@@ -67,6 +68,10 @@ class Derivation:
         if target not in TARGETS:
             raise NotationError(f"no target {target}; known: {', '.join(TARGETS)}")
         return TARGETS[target].render(self)[f"{self.name}{TARGETS[target].suffix}"]
+
+    def check(self, variable: str, claim: Callable[..., object]) -> Claim:
+        """Judge a hand-written gradient: `found.check("Z", lambda Y, DY: Y * DY)`."""
+        return check_claim(self.program, variable, claim)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from .report.notebook import derivation_bundle

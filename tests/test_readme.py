@@ -91,7 +91,9 @@ def test_the_emitted_header_compiles_with_what_lies_beside_it(project: Path) -> 
 
 def test_the_same_works_from_python(project: Path) -> None:
     code = block_with("found = derive(rmsnorm)")
+    code += block_with("found.check(")
     code += (
+        "\nassert not found.check('gamma', lambda X, DY: columns_sum(X * DY))"
         "\nassert 'proved for every size' in repr(found)"
         "\nassert found.steps and found.proof.gradients"
         "\nprint(repr(found.gradient('X')))"

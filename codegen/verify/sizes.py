@@ -49,13 +49,13 @@ def small_model_sizes(
     At most `LARGEST_GRID` points of the grid with sizes up to `LARGEST_SIZE` are taken; what is
     cut makes the result incomplete. Different dimensions start at different sizes.
     """
-    claimed = dict(gradients)
     entry = Entries(program.positive)
     widths = dict.fromkeys(program.sizes, 2)
     powers = dict.fromkeys(program.sizes, 1)
-    for name, wanted in (proof or route_b(program)).gradients:
-        dims = dict(zip(_LABELS, claimed[name].shape, strict=True))
-        sides = (wanted, entry(claimed[name], *_LABELS))
+    wanted = dict((proof or route_b(program)).gradients)
+    for name, gradient in gradients:
+        dims = dict(zip(_LABELS, gradient.shape, strict=True))
+        sides = (wanted[name], entry(gradient, *_LABELS))
         for dim in program.sizes:
             widths[dim] = max(widths[dim], *(ix.index_counts(s, dims).get(dim, 0) for s in sides))
             powers[dim] = max(powers[dim], _powers(dim, sides, program.sizes))
