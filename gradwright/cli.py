@@ -129,8 +129,7 @@ def _list(options: argparse.Namespace) -> int:
     try:
         for path in options.scripts or built_in_scripts():
             for item in load_script(path):
-                title = item.title or ""
-                print(f"{item.name:28} {path.name:20} {title}")
+                print(f"{item.name:28} {path.name:20} {item.title}")
     except GradwrightError as error:
         return _fail(str(error))
     return 0

@@ -120,12 +120,17 @@ class Optimizer:
 
     function: Callable[..., object]
     conventions: tuple[str, ...] = ()
-    title: str | None = None
+    given_name: str | None = None
     statements: list[Statement] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        return self.title or self.function.__name__
+        return self.given_name or self.function.__name__
+
+    @property
+    def title(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
     def source(self) -> str:
