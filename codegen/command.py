@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import DriftError, NotationError
+from .errors import DriftError, NotationError, unknown_layer
 from .inputs import built_in_scripts, input_hashes
 from .tree import (
     MANIFEST,
@@ -282,7 +282,7 @@ def show(name: str, script: Path | None) -> None:
     scripts = [script] if script is not None else built_in_scripts()
     items = {item.name: item for path in scripts for item in load_script(path)}
     if name not in items:
-        raise NotationError(f"no layer is named {name}; known: {', '.join(items)}")
+        raise unknown_layer(name, items)
     item = items[name]
     found = derive_all(item) if isinstance(item, Layer) else [derive_optimizer(item)]
     for derivation in found:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from difflib import get_close_matches
+
 
 class GradwrightError(Exception):
     """Base of every error Gradwright raises while deriving."""
@@ -33,3 +36,10 @@ class DriftError(GradwrightError):
 
 class KernelFailure(GradwrightError):
     """An emitted kernel that is too far from the exact value, or breaks a promise at an edge."""
+
+
+def unknown_layer(name: str, known: Collection[str]) -> NotationError:
+    """The error for a name that no script defines, with the nearest known one."""
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
+    return NotationError(f"no layer is named {name}; {hint}")

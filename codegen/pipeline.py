@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .derivation import Derivation, derive_all
-from .errors import NotationError
+from .errors import NotationError, unknown_layer
 from .inputs import built_in_scripts
 from .notation import Layer
 from .optimizer import OptimizerDerivation, derive_optimizer, verify_optimizer
@@ -73,7 +73,7 @@ class Request:
         known = [task.name for task in tasks]
         for name in self.names:
             if name not in known:
-                raise NotationError(f"no layer is named {name}; known: {', '.join(known)}")
+                raise unknown_layer(name, known)
         return [t for t in tasks if not self.names or t.name in self.names]
 
 

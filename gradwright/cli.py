@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'the file system'}: {error.strerror or error}")
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was written", status=130)
 

@@ -90,7 +90,9 @@ def test_check_fails_with_a_diff_until_the_files_are_mended(script: Path) -> Non
     ("arguments", "message"),
     [
         (("derive", "nothing_of_the_sort"), "no layer is named"),
+        (("derive", "softmx"), "did you mean softmax?"),
         (("derive", "my_layer.py"), "--out"),
+        (("derive", "my_layer.py", "--out", "/proc/nowhere"), "/proc/nowhere: No such file"),
         (("derive", "my_layer.py", "--out", "out", "--target", "cobol"), "no target cobol"),
         (("derive", "missing.py", "--out", "out"), "no such script"),
         (("derive", "--out", "out"), "--out is for own scripts"),
