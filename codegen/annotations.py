@@ -156,10 +156,16 @@ class UnitInterval(_Indexed):
     domain = "unit"
 
 
+class Share(_Indexed):
+    """A hyperparameter in [0, 1]."""
+
+    domain = "share"
+
+
 Scalar = ArgumentType()
 
 
-HYPERPARAMETERS = (Positive, NonNegative, Real, UnitInterval)
+HYPERPARAMETERS = (Positive, NonNegative, Real, UnitInterval, Share)
 
 
 def default_value(name: str, default: object) -> float:

@@ -191,11 +191,10 @@ def _forward(
     results += [(name, stable(node)) for name, node in extra]
     hints = {stable(node): name for node, name in program.names}
     hints |= {expr: name for name, expr in results}
-    targets = frozenset(i.name for i in program.inputs if i.role == "target")
     arguments = [(i.name, i.shape) for i in program.inputs]
     if program.divisor is not None:
         arguments.append(("scale", ("1", "1")))
-    return _Builder(namer.fork(hints), targets).build("forward", arguments, results)
+    return _Builder(namer.fork(hints), program).build("forward", arguments, results)
 
 
 def _backward(
@@ -226,7 +225,7 @@ def _backward(
         (f"D{namer.name(n)}", ex.substitute(a, known), n.shape)
         for n, a in adjoints if namer.is_named(n)
     ))
-    return _Builder(forked, targets).build("backward", arguments, results)
+    return _Builder(forked, program).build("backward", arguments, results)
 
 
 def _missing_sizes(
@@ -351,9 +350,10 @@ def _leading_names(node: Expr, namer: _Namer) -> list[str]:
 class _Builder:
     """Writes the statements of one routine."""
 
-    def __init__(self, namer: _Namer, targets: frozenset[str]) -> None:
+    def __init__(self, namer: _Namer, program: Program) -> None:
         self._namer = namer
-        self._targets = targets
+        self._targets = {i.name for i in program.inputs if i.role == "target"}
+        self._data = {i.name for i in program.inputs if i.role != "variable"}
         self._symbols: dict[Expr, Expr] = {}
         self._statements: list[Statement] = []
 
@@ -385,6 +385,9 @@ class _Builder:
         args = tuple(ex.substitute(a, self._symbols) for a in node.args)
         expr = node if args == node.args else ex.rebuild(node, args)
         self._statements.append(Statement(name, self._guarded(expr)))
+        if self._is_data(expr):
+            self._data.add(name)
+            self._targets |= {name} if self._targets & set(ex.symbols_of(expr)) else set()
         self._symbols[node] = ex.symbol(name, node.shape)
 
     def _materialised(self, roots: list[Expr]) -> set[Expr]:
@@ -435,7 +438,8 @@ class _Builder:
                 self._statements.remove(product)
 
     def _guarded(self, expr: Expr) -> Expr:
-        """0 (.) inf = 0 where a target multiplies what may be infinite."""
+        """0 (.) inf = 0 where a target, or a product of it and other data, multiplies what may be
+        infinite."""
         if not self._targets:
             return expr
         done: dict[Expr, Expr] = {}
@@ -448,17 +452,18 @@ class _Builder:
     def _guard_product(self, node: Expr) -> Expr:
         above, below = factors_of(node, {})
         factors = above + [ex.power(b, Fraction(-1)) for b in below]
-        target = [f for f in factors if self._is_target(f)]
+        target = [f for f in factors if self._is_data(f)]
         unbounded = [f for f in factors if f not in target and self._may_be_infinite(f)]
-        if not target or not unbounded or any(f.op == "target_product" for f in factors):
+        if not self._targets & set(ex.symbols_of(*target)) or not unbounded or any(f.op == "target_product" for f in factors):
             return node
         rest = [f for f in factors if f not in target and f not in unbounded]
         guarded = target_product(_times(target, node.shape), _times(unbounded, node.shape))
         return ex.hadamard(_times(rest, node.shape), guarded) if rest else guarded
 
-    def _is_target(self, factor: Expr) -> bool:
+    def _is_data(self, factor: Expr) -> bool:
+        """Without a gradient, as targets and weights are."""
         names = ex.symbols_of(factor)
-        return bool(names) and all(n in self._targets for n in names)
+        return bool(names) and self._data.issuperset(names)
 
     def _may_be_infinite(self, factor: Expr) -> bool:
         """Logarithms, quotients, and values computed from logarithms."""

@@ -8,7 +8,7 @@
 
 A script states forward definitions only. Annotations give shapes: `Matrix[N, K]`, `Row[K]`,
 `Column[N]` and `Scalar` are variables with a gradient, `Constant[N, K]` and `Target[N, K]` have
-none; `Positive`, `NonNegative`, `UnitInterval` and `Real` are hyperparameters. Primitives after
+none; `Positive`, `NonNegative`, `UnitInterval`, `Share` and `Real` are hyperparameters. Primitives after
 arXiv 2511.11918. Optimizers and theorems about them are written as `optimizer` shows.
 """
 
@@ -21,7 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 import sympy as sp
-from sympy import Abs, Max, Min, Piecewise, atan, cos, cosh, erf, erfc, pi, sin, sinh, tan
+from sympy import Abs, Max, Min, Piecewise, Rational, atan, cos, cosh, erf, erfc, pi, sin, sinh, tan
 
 from . import expression as ex
 from .annotations import (
@@ -41,6 +41,7 @@ from .annotations import (
     Real,
     Row,
     Scalar,
+    Share,
     Size,
     Target,
     UnitInterval,
@@ -65,8 +66,8 @@ from .scalar import ScalarFunction, trace_scalar
 
 __all__ = [
     "Abs", "Column", "Constant", "D", "Diag", "Gradient", "H", "K", "M", "Matrix", "Max",
-    "Min", "N", "NonNegative", "P", "Parameter", "Piecewise", "Positive", "Real", "Row",
-    "Scalar", "Sequence", "State", "Step", "Target", "UnitInterval", "abs", "activation",
+    "Min", "N", "NonNegative", "P", "Parameter", "Piecewise", "Positive", "Rational", "Real", "Row",
+    "Scalar", "Sequence", "Share", "State", "Step", "Target", "UnitInterval", "abs", "activation",
     "apply", "assume", "atan", "batch_mean", "clip", "closed_form", "column_repeat",
     "columns_max", "columns_mean", "columns_sum", "cos", "cosh", "diag", "dot", "elements_sum",
     "erf", "erfc", "exp", "hadamard", "identity", "inv_sqrt", "layer", "limit", "log",

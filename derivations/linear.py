@@ -1,6 +1,6 @@
 """Linear layers: a product with a weight matrix, and an affine map of every feature.
 
-Source: batch matrix form after arXiv 2511.11918.
+Sources: batch matrix form after arXiv 2511.11918; Wan et al. (2013) for DropConnect.
 """
 
 from gradwright.codegen.notation import *
@@ -16,3 +16,15 @@ def linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K]):
 def affine(X: Matrix[N, K], gamma: Row[K], beta: Row[K]):
     """The affine layer: every feature is scaled and shifted."""
     return hadamard(row_repeat(gamma, N), X) + row_repeat(beta, N)
+
+
+@layer(conventions=["M holds 0 or 1 and stays the same; the gradient of W is 0 where M is"])
+def masked_linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], M: Constant[K, D]):
+    """The masked linear layer: a linear layer with a fixed pattern of connections."""
+    return X @ hadamard(M, W).T + row_repeat(b, N)
+
+
+@layer(conventions=["R holds 0 or 1 / (1 - p), drawn afresh for each batch; none at inference"])
+def dropconnect(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], R: Constant[K, D]):
+    """DropConnect: the weights of a linear layer are multiplied by a given random matrix R."""
+    return X @ hadamard(R, W).T + row_repeat(b, N)

@@ -1,7 +1,7 @@
 """Normalisation: columns over the batch, or rows over the features, are centred and scaled.
 
-Sources: Ioffe and Szegedy (2015), Ba, Kiros and Hinton (2016); batch matrix form after
-arXiv 2511.11918.
+Sources: Ioffe and Szegedy (2015), Ba, Kiros and Hinton (2016), Zhang and Sennrich (2019); batch
+matrix form after arXiv 2511.11918.
 """
 
 from gradwright.codegen.notation import *
@@ -38,3 +38,10 @@ def layernorm(X: Matrix[N, K], gamma: Row[K], beta: Row[K], epsilon: Positive = 
     inv_std = inv_sqrt(var + epsilon)
     Z = hadamard(R, column_repeat(inv_std, K))
     return hadamard(row_repeat(gamma, N), Z) + row_repeat(beta, N)
+
+
+@layer
+def rmsnorm(X: Matrix[N, K], gamma: Row[K], epsilon: Positive = 1e-5):
+    """Root-mean-square normalisation: every row is divided by the root of its mean square."""
+    inv_rms = inv_sqrt(rows_mean(square(X)) + epsilon)
+    return hadamard(row_repeat(gamma, N), hadamard(X, column_repeat(inv_rms, K)))

@@ -26,7 +26,7 @@ Arrays = dict[str, Array]
 
 def default_values(rule: UpdateRule) -> dict[str, float]:
     """The hyperparameters' defaults, or a value of their domain."""
-    inside = {"unit": 0.75, "positive": 0.5, "nonnegative": 0.25, "real": -0.5}
+    inside = {"unit": 0.75, "share": 0.75, "positive": 0.5, "nonnegative": 0.25, "real": -0.5}
     return {
         i.name: inside[i.domain] if i.default is None else i.default for i in rule.hyperparameters
     }

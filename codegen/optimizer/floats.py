@@ -31,7 +31,7 @@ class Floats:
 
     def draw(self, rng: random.Random, domain: str = "real") -> float:
         """Quarters, within the domain of a hyperparameter."""
-        if domain == "unit":
+        if domain in ("unit", "share"):
             return rng.randrange(1, 4) / 4
         size = rng.randrange(1, 9) / 4
         return size if domain in ("positive", "nonnegative") else rng.choice((size, -size))

@@ -34,7 +34,7 @@ from .rule import Optimizer, UpdateRule
 
 _ASSUMPTIONS: dict[str, dict[str, bool]] = {
     "positive": {"positive": True}, "nonnegative": {"nonnegative": True},
-    "unit": {"nonnegative": True}, "real": {"real": True},
+    "unit": {"nonnegative": True}, "share": {"nonnegative": True}, "real": {"real": True},
 }  # fmt: skip
 _INDICES = "ijkl"
 Forms = tuple[tuple[str, sp.Expr], ...]

@@ -154,7 +154,8 @@ def _operation(node: Expr) -> str:
         if not constants:
             return sign
         first = node.args[0] in constants
-        text = to_text(negated(constants[0]) or constants[0])
+        opposite = negated(constants[0])
+        text = to_text(constants[0] if opposite is None else opposite)
         return f"{text} {sign} …" if first else f"… {sign} {text}"
     if node.op == "hadamard" and constants:
         return f"× {to_text(constants[0])}"

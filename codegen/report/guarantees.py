@@ -15,7 +15,7 @@ from typing import Any
 from .subject import Subject
 
 Results = Mapping[str, Any]
-_DOMAINS = {"positive": "> 0", "nonnegative": "≥ 0", "unit": "in [0, 1)"}
+_DOMAINS = {"positive": "> 0", "nonnegative": "≥ 0", "unit": "in [0, 1)", "share": "in [0, 1]"}
 _RELATIVE = (2e-14, 1e-12, 1e-10, 1e-8, 1e-6)
 _ULP = (16, 64, 256, 1024, 65536)
 

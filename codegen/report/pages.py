@@ -195,6 +195,8 @@ def _input(item: Input, entry_only: bool) -> dict[str, Any]:
 def _space(shape: ex.Shape, domain: str) -> Box:
     if domain == "unit":
         return Fenced(row(Digits("0"), Operator(","), Digits("1")), "[)")
+    if domain == "share":
+        return Fenced(row(Digits("0"), Operator(","), Digits("1")), "[]")
     real: Box = Upright("ℝ")
     if domain in ("positive", "nonnegative"):
         sign = Operator(">" if domain == "positive" else "≥")

@@ -23,7 +23,7 @@ from .cpp_layout import folded, wrapped
 from .entry_printer import EntryPrinter, Syntax
 from .numpy_optimizer import claim_lines, equation_lines, listed, needs_copies, update_doc
 
-_DOMAINS = ("positive", "nonnegative", "unit", "real")
+_DOMAINS = ("positive", "nonnegative", "unit", "share", "real")
 
 
 def _double(value: Fraction) -> str:

@@ -204,7 +204,11 @@ class NumpyPrinter:
             parts = [f"-{parts[1]}", *parts[2:]]
         text = " * ".join(parts)
         if below:
-            under = [self._at_least(UNARY, f, shape) for f in below]
+            plain = not any(width(f.shape) for f in (*small, *below))
+            under = [
+                f"max({f.attr}, 1)" if plain and f.op == "size" else self._at_least(UNARY, f, shape)
+                for f in below
+            ]
             text += " / " + (under[0] if len(under) == 1 else f"({' * '.join(under)})")
         return f"({text})" if below or (len(parts) > 1) else text
 
@@ -249,7 +253,7 @@ class NumpyPrinter:
         mean = kind == "mean"
         if over == "elements":
             return self._elements_sum(inner), ATOM
-        axis = _AXIS[over]
+        axis = _AXIS[over] if width(inner.shape) == 2 else 0
         if mean and inner.op == "symbol":
             self.helpers.add("_means")
             return self._column(expr, f"_means({self._whole(inner)}, axis={axis})", shape)

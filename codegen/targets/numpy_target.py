@@ -28,12 +28,12 @@ _DEPENDENCIES = {
     "_targets": ("_OneHot",),
     "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
     "_result": ("_check_out",), "_erfc": ("_series",), "_erf": ("_erfc", "_series"),
-    "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",),
+    "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",), "_share": ("_number",),
     "_real": ("_number",), "_target_sum": ("_target_product",),
 }  # fmt: skip
 _HELPER_ORDER = (
     "_targets", "_OneHot", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
-    "_unit", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
+    "_unit", "_share", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
     "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_sum", "_target_product", "_with_nan",
     "_sigmoid", "_softplus", "_erf", "_erfc", "_series",
 )  # fmt: skip

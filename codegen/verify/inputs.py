@@ -20,7 +20,7 @@ from ..program import Input, Program
 from .reference import NoRealValueError, Reference
 
 _GRAIN = 1024
-_HYPERPARAMETERS = {"positive": 0.125, "nonnegative": 0.25, "unit": 0.5, "real": 1.25}
+_HYPERPARAMETERS = {"positive": 0.125, "nonnegative": 0.25, "unit": 0.5, "share": 0.5, "real": 1.25}
 _SUMS = {"rows_sum": 1, "rows_mean": 1, "columns_sum": 0, "columns_mean": 0}
 Array = np.ndarray[Any, Any]
 

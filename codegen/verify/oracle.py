@@ -118,7 +118,7 @@ class _Oracle:
 
     def _draw(self, item: Input, signs: tuple[int, ...], largest: int) -> Matrix:
         positive = item.domain != "real" or item.role == "target"
-        bounded = item.domain == "unit" or item.role == "target"
+        bounded = item.domain in ("unit", "share") or item.role == "target"
 
         def entry(*_: int) -> sp.Expr:
             sign = 1 if positive else self._rng.choice(signs)

@@ -49,8 +49,8 @@ def slots_of(program: Program) -> list[_Slot]:
     """The inputs, the upstream gradient and a loss's scale."""
     found = []
     for item in program.inputs:
-        positive = item.domain in ("positive", "nonnegative", "unit") or item.role == "target"
-        bound = 0.9 if item.domain == "unit" or item.role == "target" else None
+        positive = item.domain in ("positive", "nonnegative", "unit", "share") or item.role == "target"
+        bound = 0.9 if item.domain in ("unit", "share") or item.role == "target" else None
         found.append(_Slot(item.name, item.shape, positive, bound))
     found.append(_Slot(program.upstream, program.output.shape))
     found.append(_Slot("scale", ("1", "1"), positive=True))

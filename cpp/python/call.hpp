@@ -28,7 +28,7 @@ struct Parameter {
 };
 
 /// What values a scalar parameter may have.
-enum class Domain { positive, nonnegative, unit, real };
+enum class Domain { positive, nonnegative, unit, share, real };
 
 class Call;
 using Implementation = PyObject* (*)(const Call& call);
@@ -113,9 +113,10 @@ public:
     T hyperparameter(std::size_t i, Domain domain) const {
         const double value = number<double>(i);
         const bool inside = std::isfinite(value) && (domain != Domain::positive || value > 0) &&
-            (domain != Domain::nonnegative || value >= 0) && (domain != Domain::unit || (value >= 0 && value < 1));
+            (domain != Domain::nonnegative || value >= 0) && (domain != Domain::unit || (value >= 0 && value < 1)) &&
+            (domain != Domain::share || (value >= 0 && value <= 1));
         if (!inside) {
-            constexpr const char* wanted[] = {"> 0", ">= 0", "in [0, 1)", "finite"};
+            constexpr const char* wanted[] = {"> 0", ">= 0", "in [0, 1)", "in [0, 1]", "finite"};
             const py::object given = owned(PyFloat_FromDouble(value));
             raise(PyExc_ValueError, "%s: expected %s %s, got %R", layer(), name(i), wanted[static_cast<int>(domain)],
                   given.ptr());

@@ -187,6 +187,7 @@ _OUTSIDE: Mapping[str, tuple[float, ...]] = {
     "positive": (0.0, -1.0, float("nan"), float("inf")),
     "nonnegative": (-1e-9, float("nan"), float("inf")),
     "unit": (-0.1, 1.0, float("nan")),
+    "share": (-1e-9, 1 + 1e-9, float("nan")),
     "real": (float("nan"), float("inf")),
 }
 
