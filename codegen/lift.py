@@ -245,7 +245,7 @@ def _without(monomial: ix.Monomial, common: ix.Monomial) -> ix.Monomial:
 
 def _leading_number(terms: list[tuple[ix.Monomial, Fraction]]) -> Fraction:
     """A factor that leaves whole numbers, and no minus in front of every term."""
-    number = ix._common_number([c for _, c in terms])
+    number = ix.common_number([c for _, c in terms])
     return -number if all(c < 0 for _, c in terms) else number
 
 

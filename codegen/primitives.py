@@ -174,7 +174,6 @@ def _table() -> dict[str, Primitive]:
         leaf("symbol", "X", _symbol),
         leaf("number", "c", lambda n, i, j, e: ix.constant(n.attr)),
         leaf("size", "N", lambda n, i, j, e: ix.size(str(n.attr))),
-        leaf("reduction", "1 / samples", lambda n, i, j, e: ix.element("reduction")),
         leaf("identity", "I", lambda n, i, j, e: ix.delta(i, j)),
         Primitive("add", "A + B", lambda n, i, j, e: e(n.args[0], i, j) + e(n.args[1], i, j),
                   lambda n, g: (g, g)),
