@@ -454,7 +454,8 @@ class _Builder:
         factors = above + [ex.power(b, Fraction(-1)) for b in below]
         target = [f for f in factors if self._is_data(f)]
         unbounded = [f for f in factors if f not in target and self._may_be_infinite(f)]
-        if not self._targets & set(ex.symbols_of(*target)) or not unbounded or any(f.op == "target_product" for f in factors):
+        concerned = bool(self._targets & set(ex.symbols_of(*target)) and unbounded)
+        if not concerned or any(f.op == "target_product" for f in factors):
             return node
         rest = [f for f in factors if f not in target and f not in unbounded]
         guarded = target_product(_times(target, node.shape), _times(unbounded, node.shape))

@@ -107,7 +107,8 @@ def _not_finite(rule: UpdateRule, backend: Any) -> None:
 
 def _hyperparameters(rule: UpdateRule, backend: Any) -> None:
     outside = {"unit": (-0.1, 1.0, np.nan, np.inf), "positive": (0.0, -1e-8, np.nan, np.inf),
-               "nonnegative": (-0.1, np.nan, np.inf), "share": (-0.1, 1.1, np.nan), "real": (np.nan, np.inf)}  # fmt: skip
+               "nonnegative": (-0.1, np.nan, np.inf), "share": (-0.1, 1.1, np.nan),
+               "real": (np.nan, np.inf)}  # fmt: skip
     no_numbers: tuple[Any, ...] = ("1", True, None, [0.5], 1j)
     for item in rule.hyperparameters:
         for number in outside[item.domain]:

@@ -205,7 +205,11 @@ class _Check:
             return {n: self._value(f, {**values, **arrays}) for n, f in seen.items()}
 
         after = self._step(values, state, gradient, t)
+        known = {**values, **state, self._rule.gradient: gradient}
         given: dict[str, Any] = {**values, **view(state), other.gradient: gradient}
+        given |= {name: self._value(form, known) for name, form in claim.settings}
+        if claim.gradient is not None:
+            given[other.gradient] = self._value(claim.gradient, known)
         if other.step is not None:
             given[other.step] = t
         wanted = run_step(other, given, self._numbers)

@@ -84,8 +84,8 @@ def _fails(check: Check, rule: UpdateRule, made: Theorem) -> bool:
 
 
 def mutants(rule: UpdateRule) -> list[Mutant]:
-    """At most `LARGEST_COUNT` mistakes, taking one of each kind and equation in turn."""
-    queues: dict[tuple[str, str], list[Mutant]] = {}
+    """At most `LARGEST_COUNT` mistakes, taking one of each kind in turn, and its equations in turn."""
+    queues: dict[str, dict[str, list[Mutant]]] = {}
     seen = {_fingerprint(rule)}
     equations = (*rule.definitions, *rule.updates)
     for place, (name, expr) in enumerate(equations):
@@ -96,12 +96,16 @@ def mutants(rule: UpdateRule) -> list[Mutant]:
             if values in seen:
                 continue
             seen.add(values)
-            queue = queues.setdefault((kind, name), [])
+            queue = queues.setdefault(kind, {}).setdefault(name, [])
             text = f"{name} = {to_text(expr)} becomes {to_text(wrong)}"
             queue.append(Mutant(f"{name} {kind} {len(queue) + 1}", text, changed))
-    turns = itertools.zip_longest(*(queues[key] for key in sorted(queues)))
-    found = [mutant for turn in turns for mutant in turn if mutant is not None]
+    found = _in_turn([_in_turn(queues[kind].values()) for kind in sorted(queues)])
     return sorted(found[:LARGEST_COUNT], key=lambda mutant: mutant.name)
+
+
+def _in_turn(queues: Iterable[list[Mutant]]) -> list[Mutant]:
+    turns = itertools.zip_longest(*queues)
+    return [mutant for turn in turns for mutant in turn if mutant is not None]
 
 
 def _with_equation(rule: UpdateRule, place: int, wrong: Expr) -> UpdateRule:

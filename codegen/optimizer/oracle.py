@@ -96,7 +96,8 @@ def _same_step(
     after = _call(made, rule, before | count, given)
     seen = {n: before[n] for n in other.updated if n in before} | dict(claim.variables)
     values = {i.name: symbol(other, i.name).xreplace(given) for i in other.hyperparameters}
-    values |= seen | count | {other.gradient: before[rule.gradient]}
+    gradient = before[rule.gradient] if claim.gradient is None else claim.gradient
+    values |= seen | count | dict(claim.settings) | {other.gradient: gradient}
     wanted = run_step(other, values, Symbolic())
     replaced = [(before[n], after[n]) for n in rule.updated]
     found = {n: f.subs(replaced, simultaneous=True) for n, f in seen.items()}

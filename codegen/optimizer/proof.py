@@ -79,10 +79,8 @@ class _Prover:
     def _induction(self, claim: ClosedForm) -> str | None:
         rule, t = self._rule, self._t
         forms = {name: form.xreplace(self._given) for name, form in claim.forms}
-        missing = [name for name in rule.updated if name not in forms]
-        if missing and any(_uses(rule, name) for name in missing):
-            return f"the closed form says nothing of {', '.join(missing)}"
-        known = {name: forms.get(name, sp.S.Zero) for name in rule.updated}
+        # An array of which the form says nothing may have any value before a step.
+        known = {name: forms.get(name, symbol(rule, name)) for name in rule.updated}
         origin = {name: start(rule) if name == rule.parameter else sp.S.Zero for name in known}
         base = {name: forms[name].xreplace({t: sp.S.Zero}) for name in known if name in forms}
         wrong = self._compare("at t = 0", base, {name: origin[name] for name in base})
@@ -108,7 +106,7 @@ class _Prover:
         return self._compare("after one step", found, wanted)
 
     def _same_step(self, claim: SameStep) -> str | None:
-        """other(seen(state), g) = seen(rule(state, g))."""
+        """other(seen(state), seen(g)) = seen(rule(state, g))."""
         rule, other = self._rule, claim.other
         before = self._any_state()
         seen = {name: symbol(rule, name) for name in other.updated if name in rule.updated}
@@ -121,8 +119,9 @@ class _Prover:
         replaced = {before[name]: after[name] for name in rule.updated}
         own = self._hyperparameters()
         values = {i.name: own.get(i.name, symbol(other, i.name)) for i in other.hyperparameters}
-        values |= {name: form.xreplace(self._given) for name, form in seen.items()}
-        values[other.gradient] = gradient
+        values |= {n: form.xreplace(self._given) for n, form in (*seen.items(), *claim.settings)}
+        taken = gradient if claim.gradient is None else claim.gradient
+        values[other.gradient] = taken.xreplace(self._given)
         if other.step is not None:
             values[other.step] = self._t + 1
         wanted = run_step(other, values, _NUMBERS)
@@ -155,10 +154,3 @@ class _Prover:
             if not slack.is_nonnegative:
                 return f"{bound} - |change of {name}| is {slack}, not proved to be >= 0"
         return None
-
-
-def _uses(rule: UpdateRule, name: str) -> bool:
-    from ..expression import symbols_of
-
-    exprs = [expr for _, expr in (*rule.definitions, *rule.updates)]
-    return name in symbols_of(*exprs)

@@ -61,6 +61,10 @@ def scope(rule: UpdateRule, made: Theorem) -> str:
             words = "for one step from any state"
         case SameStep():
             words = f"one step from any state is one step of {claim.other.name}"
+            taken = [f"{n} = {_text(f)}" for n, f in claim.settings]
+            if claim.gradient is not None:
+                taken.insert(0, f"the gradient {_text(claim.gradient)}")
+            words += f" with {' and '.join(taken)}" if taken else ""
             if claim.variables:
                 words += ", whose arrays are"
         case StepBound():

@@ -65,10 +65,15 @@ class OneStep:
 
 @dataclass(frozen=True)
 class SameStep:
-    """Seen through a change of variables, a step is a step of another optimizer."""
+    """Seen through a change of variables, a step is a step of another optimizer.
+
+    The other one takes `gradient`, if given, for its gradient, and `settings` for hyperparameters.
+    """
 
     other: UpdateRule
     variables: Forms
+    gradient: sp.Expr | None = None
+    settings: Forms = ()
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,16 @@ def one_step(**forms: object) -> OneStep:
     return OneStep(_forms(forms))
 
 
-def same_step(other: Optimizer, **variables: object) -> SameStep:
-    """State that a step is a step of another optimizer, whose arrays are given by `variables`."""
-    return SameStep(other.rule(), _forms(variables))
+def same_step(other: Optimizer, **values: object) -> SameStep:
+    """State that a step is a step of another optimizer.
+
+    Its arrays, its gradient and its hyperparameters are what `values` gives, or those of one name.
+    """
+    rule, forms = other.rule(), _forms(values)
+    names = {i.name for i in rule.hyperparameters}
+    arrays = tuple((n, f) for n, f in forms if n not in {*names, rule.gradient})
+    settings = tuple((n, f) for n, f in forms if n in names)
+    return SameStep(rule, arrays, dict(forms).get(rule.gradient), settings)
 
 
 def limit(base: Theorem, variable: sp.Symbol, point: object, **forms: object) -> Limit:

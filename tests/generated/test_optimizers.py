@@ -14,7 +14,8 @@ from gradwright.codegen.optimizer.edges import EDGES, check_edges, sample
 from gradwright.codegen.optimizer.rule import UpdateRule
 from gradwright.derivations import optimizers as script
 
-NAMES = ("gradient_descent", "momentum", "nesterov", "adam")
+NAMES = ("gradient_descent", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion")
+SMOOTH = ("gradient_descent", "momentum", "nesterov", "adam", "adamw")
 BACKENDS = ("numpy", "cpp")
 
 
@@ -68,7 +69,10 @@ def test_optimizer_finds_the_minimum_of_a_quadratic(backend: str, name: str) -> 
     for t in range(1, 2001):
         counted = [t] if rule(name).step else []
         out = (theta, *state) if state else theta
-        module.update(theta, theta - target, *state, *counted, learning_rate=0.05, out=out)
+        rate = 0.05 if name in SMOOTH else 0.1 * 0.992**t  # the others step by the rate itself
+        rate = 1.0 if name == "adagrad" else rate  # its steps shrink by themselves
+        options = {"weight_decay": 0.0, "learning_rate": rate}
+        module.update(theta, theta - target, *state, *counted, out=out, **options)
     np.testing.assert_allclose(theta, target, atol=1e-6)
 
 

@@ -9,7 +9,9 @@ from gradwright.codegen.optimizer import Optimizer, OptimizerDerivation, derive_
 from gradwright.codegen.scripts import load_script
 from gradwright.derivations import optimizers as script
 
-NAMES = ("gradient_descent", "momentum", "nesterov", "adam")
+NAMES = (
+    "gradient_descent", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

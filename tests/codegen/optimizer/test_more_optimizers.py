@@ -74,7 +74,7 @@ def adamw(theta: Parameter, g: Gradient, m: State, v: State, t: Step, learning_r
 
 @theorem(adamw, decay=0)
 def without_decay():
-    return same_step(adam)
+    return same_step(adam, weight_decay=0)
 
 
 @theorem(adamw)

@@ -14,7 +14,7 @@ HEAD = "@optimizer\ndef own(theta: Parameter, g: Gradient, d: State, rate: NonNe
 
 def test_names_and_order_of_the_script_survive(derived: dict[str, OptimizerDerivation]) -> None:
     rule = derived["adam"].rule
-    assert [name for name, _ in rule.definitions] == ["m_next", "m_hat", "v_next", "v_hat"]
+    assert [name for name, _ in rule.definitions] == ["h", "m_next", "m_hat", "v_next", "v_hat"]
     assert [to_text(expr) for _, expr in rule.updates] == [
         "theta - learning_rate * m_hat / (sqrt(v_hat) + epsilon)", "m_next", "v_next",
     ]  # fmt: skip
@@ -28,6 +28,7 @@ def test_roles_and_defaults_are_read(derived: dict[str, OptimizerDerivation]) ->
     assert found == {
         "learning_rate": ("nonnegative", 0.001), "beta1": ("unit", 0.9),
         "beta2": ("unit", 0.999), "epsilon": ("positive", 1e-8),
+        "weight_decay": ("nonnegative", 0.0),
     }  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from gradwright.codegen.optimizer.proof import unproved
 from gradwright.codegen.optimizer.rule import UpdateRule
 from gradwright.codegen.optimizer.statement import statement
 
+from .conftest import NAMES
+
 Load = Callable[[str], Optimizer]
 Derived = dict[str, OptimizerDerivation]
 HEAD = """
@@ -34,7 +36,7 @@ def with_theorem(arguments: str, claim: str, given: str = "") -> str:
     return HEAD.format(arguments=arguments, claim=claim, given=given)
 
 
-@pytest.mark.parametrize("name", ["gradient_descent", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_theorem_passes_all_three_checks(derived: Derived, name: str) -> None:
     made = derived[name]
     assert made.script is not None
@@ -47,13 +49,17 @@ def test_every_theorem_passes_all_three_checks(derived: Derived, name: str) -> N
 @pytest.mark.parametrize(
     ("name", "theorem", "wanted"),
     [
-        ("gradient_descent", "quadratic_loss", "theta_t = theta_0*(1 - a*learning_rate)^t"),
+        ("gradient_descent", "quadratic_loss", "theta_t = theta_0*(1 - learning_rate*(a + weight_decay))^t"),
+        ("momentum", "decay_is_a_penalty", "one step from any state is one step of "
+         "momentum with the gradient g + theta*weight_decay and weight_decay = 0"),
+        ("adamw", "without_decay", "with weight_decay = 0, one step from any state is one step of adam"),
+        ("lion", "all_gradients", "m_t = (1 - beta2)*sum(beta2^(t - i)*g[i], i = 1..t)"),
         ("momentum", "constant_gradient", "d_t = -g*learning_rate*(1 - mu^t)/(1 - mu)"),
         ("adam", "constant_gradient", "m_hat_t = g"),
         ("adam", "constant_gradient", "v_hat_t = g^2"),
         ("adam", "sign_descent", "theta_t -> theta_0 - learning_rate*t*sign(g)"),
         ("adam", "all_gradients", "v_t = (1 - beta2)*sum(beta2^(t - i)*g[i]^2, i = 1..t)"),
-        ("adam", "without_memory", "with beta1 = 0 and beta2 = 0, for one step from any state"),
+        ("adam", "without_memory", "with beta1 = 0 and beta2 = 0 and weight_decay = 0, for one step from any state"),
         ("adam", "bounded_steps", "|change of theta| <= learning_rate"),
     ],
 )
@@ -81,12 +87,13 @@ def wrong_rules(derived: Derived) -> dict[str, tuple[str, UpdateRule]]:
     """Slips that happen: a name, and the rule with the slip."""
     theta, g, d, d_next, rate, mu = symbols("theta", "g", "d", "d_next", "learning_rate", "mu")
     m, m_next, v_next, m_hat, v_hat = symbols("m", "m_next", "v_next", "m_hat", "v_hat")
-    beta1, beta2, epsilon = symbols("beta1", "beta2", "epsilon")
+    beta1, beta2, epsilon, decay = symbols("beta1", "beta2", "epsilon", "weight_decay")
     t = ex.step("t")
-    plain, heavy, ahead, adam = (
-        derived[n].rule for n in ("gradient_descent", "momentum", "nesterov", "adam")
+    plain, heavy, ahead, adam, adamw = (
+        derived[n].rule for n in ("gradient_descent", "momentum", "nesterov", "adam", "adamw")
     )
     half = ex.Fraction(1, 2)
+    adam_way = m_hat / (ex.power(v_hat, half) + epsilon)
     return {
         "ascent": ("gradient_descent", changed(plain, "theta", theta + rate * g)),
         "damped gradient": ("momentum", changed(heavy, "d_next", mu * d - (1 - mu) * rate * g)),
@@ -104,6 +111,13 @@ def wrong_rules(derived: Derived) -> dict[str, tuple[str, UpdateRule]]:
             changed(adam, "theta", theta - rate * m_hat / ex.power(v_hat + epsilon, half)),
         ),
         "no root": ("adam", changed(adam, "theta", theta - rate * m_hat / (v_hat + epsilon))),
+        "decay against the gradient": (
+            "gradient_descent", changed(plain, "theta", theta - rate * (g - decay * theta))
+        ),
+        "decay of the step, not the parameter": ("momentum", changed(heavy, "h", g + decay * d)),
+        "decay without the rate": (
+            "adamw", changed(adamw, "theta", theta - rate * adam_way - decay * theta)
+        ),
         "weight of the gradient": ("adam", changed(adam, "m_next", beta1 * m + beta1 * g)),
     }
 
@@ -111,7 +125,8 @@ def wrong_rules(derived: Derived) -> dict[str, tuple[str, UpdateRule]]:
 @pytest.mark.parametrize("slip", [
     "ascent", "damped gradient", "old velocity", "momentum for nesterov", "velocity not kept",
     "no correction of m", "correction one step late", "betas exchanged", "moment for its square",
-    "epsilon inside the root", "no root", "weight of the gradient",
+    "epsilon inside the root", "no root", "weight of the gradient", "decay against the gradient",
+    "decay of the step, not the parameter", "decay without the rate",
 ])  # fmt: skip
 def test_wrong_rule_breaks_a_theorem_in_the_proof_and_in_the_finite_check(
     derived: Derived, slip: str
@@ -129,6 +144,8 @@ def test_wrong_rule_breaks_a_theorem_in_the_proof_and_in_the_finite_check(
         ("t, theta_0, g, rate, mu", "closed_form(d=0, theta=theta_0)", ", rate=1"),
         ("theta, g, rate, mu", "one_step(theta=theta - rate * g)", ""),
         ("theta, d", "same_step(own, theta=theta + d)", ""),
+        ("g", "same_step(own, g=2 * g)", ""),
+        ("rate", "same_step(own, rate=rate / 2)", ""),
         ("t, theta, theta_0, rate",
          "closed_form(loss=theta**2, d=0, theta=(1 - rate) ** t * theta_0)", ", mu=0"),
     ],

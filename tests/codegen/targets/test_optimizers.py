@@ -23,9 +23,10 @@ def test_numpy_block_reads_like_the_script(adam: OptimizerDerivation) -> None:
     text = render_numpy(adam)["adam.py"]
     assert """
     for i in _blocks(theta.size):
-        m_next = beta1 * m[i] + (1 - beta1) * g[i]
+        h = g[i] + weight_decay * theta[i]
+        m_next = beta1 * m[i] + (1 - beta1) * h
         m_hat = m_next / (1 - beta1**t)
-        v_next = beta2 * v[i] + (1 - beta2) * np.square(g[i])
+        v_next = beta2 * v[i] + (1 - beta2) * np.square(h)
         v_hat = v_next / (1 - beta2**t)
         theta_out[i] = theta[i] - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
         m_out[i] = m_next
@@ -36,7 +37,7 @@ def test_numpy_block_reads_like_the_script(adam: OptimizerDerivation) -> None:
 def test_cpp_rounds_hyperparameters_only_after_double_precision(adam: OptimizerDerivation) -> None:
     text = render_cpp(adam)["adam.hpp"]
     assert "const double beta1_to_t = std::pow(beta1, static_cast<double>(t));" in text
-    assert "const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * g[i];" in text
+    assert "const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * h;" in text
     assert "const Real v_hat = v_next / Real(1 - beta2_to_t);" in text
 
 
@@ -73,10 +74,10 @@ int main() {
     const Vector<double> Theta(theta, 3), D(d, 3);
     const Vector<const double> G(g, 3);
     for (int t = 0; t < 2; ++t) {
-        if (!momentum::update<double>(Theta, G, D, 0.1, 0.5, Theta, D)) return 1;
+        if (!momentum::update<double>(Theta, G, D, 0.1, 0.5, 0, Theta, D)) return 1;
     }
     g[1] = std::nan("");
-    const bool refused = !momentum::update<double>(Theta, G, D, 0.1, 0.5, Theta, D);
+    const bool refused = !momentum::update<double>(Theta, G, D, 0.1, 0.5, 0, Theta, D);
     std::printf("%d %.17g %.17g %.17g %.17g", int(refused), theta[0], theta[1], theta[2], d[0]);
 }
 """
