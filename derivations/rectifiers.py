@@ -16,11 +16,11 @@ def prelu(X: Matrix[N, K], alpha: Row[K]):
     return apply(rectified, X, row_repeat(alpha, N), kinks={0: "slope"})
 
 
-@layer(conventions=["t_left <= t_right; the derivative at both is that of the outer lines"])
-def srelu(X: Matrix[N, K], t_left: Scalar, a_left: Scalar, t_right: Scalar, a_right: Scalar):
-    """The S-shaped rectified linear unit: two learned lines outside [t_left, t_right]."""
+@layer(conventions=["tl <= tr; the derivative at both is that of the outer lines"])
+def srelu(X: Matrix[N, K], al: Scalar, tl: Scalar, ar: Scalar, tr: Scalar):
+    """The S-shaped rectified linear unit: a line of slope al below tl, one of slope ar above tr."""
 
-    def s_shaped(x, tl, al, tr, ar):
+    def s_shaped(x, al, tl, ar, tr):
         return Piecewise((tl + al * (x - tl), x <= tl), (tr + ar * (x - tr), x >= tr), (x, True))
 
-    return apply(s_shaped, X, t_left, a_left, t_right, a_right)
+    return apply(s_shaped, X, al, tl, ar, tr)
