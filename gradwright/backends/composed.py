@@ -1,0 +1,228 @@
+"""A network layer by layer from the generated kernels of one target: "numpy" or "cpp"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from gradwright import kernels
+from gradwright.backends.interrupts import between_batches
+from gradwright.layer import Layer
+from gradwright.specification import Specification
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Composed:
+    """The backend that calls one kernel after the other; see `gradwright.backends.Backend`."""
+
+    def __init__(
+        self, target: str, specification: Specification, arrays: Mapping[str, Array]
+    ) -> None:
+        if any(layer.sparse for layer in specification.layers):
+            raise ValueError(
+                f"the {target} kernels, layer by layer, have no sparse layers; use backend='cpp' "
+                "or density=1"
+            )
+        self.specification = specification
+        self._target = target
+        self._parameters = {name: array.copy() for name, array in arrays.items()}
+        dtype = np.dtype(specification.dtype)
+        self._state: dict[str, Array] = {"step": np.zeros(1, np.int64)}
+        for number, described in enumerate(specification.layers, start=1):
+            if described.batchnorm:
+                self._state[f"layer{number}.mean"] = np.zeros(described.outputs, dtype)
+                self._state[f"layer{number}.variance"] = np.ones(described.outputs, dtype)
+        named = self._parameters | self._state
+        self.layers = [
+            Layer.of(described, target, named, specification.seed, number)
+            for number, described in enumerate(specification.layers, start=1)
+        ]
+        self._loss = Loss(target, specification)
+        self._optimizer = Optimizer(target, specification, self._parameters, self._state)
+        self._output: Array | None = None
+
+    def describe(self) -> str:
+        """One line that says what runs."""
+        return f"{self._target} kernels, layer by layer"
+
+    def parameters(self) -> dict[str, Array]:
+        """The trained arrays, live."""
+        return dict(self._parameters)
+
+    def state(self) -> dict[str, Array]:
+        """Steps made, states of the optimizer, running statistics; live."""
+        return dict(self._state)
+
+    def gradients(self) -> dict[str, Array]:
+        """The gradients of the last backward pass."""
+        return dict(self._gradients())
+
+    def _gradients(self) -> Iterator[tuple[str, Array]]:
+        for name in self._parameters:
+            layer, _, own = name.partition(".")
+            gradients = self.layers[int(layer.removeprefix("layer")) - 1].gradients
+            if own in gradients:
+                yield name, gradients[own]
+
+    def forward(self, X: Array, training: bool = False, activate: bool = True) -> Array:
+        """The output of the network for every row of X."""
+        step = int(self._state["step"][0])
+        value = X
+        for layer in self.layers[:-1]:
+            value = layer.forward(value, training, step)
+        last = self.layers[-1]
+        on_logits = self.specification.loss_on_logits
+        value = last.forward(value, training, step, activate=activate and not on_logits)
+        if training:
+            self._output = value
+        if on_logits and activate:
+            return self._loss.activate(value)
+        return value
+
+    def backward(self, targets: Array, sample_weight: Array | None = None) -> float:
+        """The loss; gradients are kept."""
+        if self._output is None:
+            raise RuntimeError("backward needs a forward pass with training=True before it")
+        loss, gradient = self._loss(self._output, targets, sample_weight)
+        self._output = None
+        for layer in reversed(self.layers):
+            gradient = layer.backward(gradient)
+        return loss
+
+    def update(self, learning_rate: float) -> None:
+        """One step of the optimizer with the kept gradients."""
+        gradients = dict(self._gradients())
+        if len(gradients) < len(self._parameters):
+            raise RuntimeError("update needs the gradients of a backward pass before it")
+        self._optimizer.step(gradients, learning_rate)
+
+    def epoch(
+        self,
+        X: Array,
+        targets: Array,
+        order: Array,
+        batch_size: int,
+        learning_rates: Array,
+        sample_weight: Array | None = None,
+    ) -> Array:
+        """Train on all batches of `order` and return their losses."""
+        losses = np.empty(len(learning_rates))
+        with between_batches() as pause:
+            for number, learning_rate in enumerate(learning_rates):
+                rows = order[number * batch_size : (number + 1) * batch_size]
+                weight = None if sample_weight is None else sample_weight[rows]
+                self.forward(X[rows], training=True, activate=False)
+                losses[number] = self.backward(targets[rows], weight)
+                if not math.isfinite(losses[number]):
+                    raise FloatingPointError(f"the loss is {losses[number]}")
+                self.update(float(learning_rate))
+                pause()
+        return losses
+
+
+class Loss:
+    """The loss kernel of a network, with sample weights."""
+
+    def __init__(self, target: str, specification: Specification) -> None:
+        self._face = kernels.face(specification.loss_kernel)
+        self._kernel = kernels.module(target, specification.loss_kernel)
+        self._parameters = dict(specification.loss_parameters)
+        output = specification.layers[-1].activation
+        if specification.loss_on_logits:
+            self._output = kernels.module(target, output)
+
+    def activate(self, logits: Array) -> Array:
+        """The output of a network whose loss works on logits."""
+        output: Array = self._output.forward(logits)
+        return output
+
+    def __call__(self, Y: Array, T: Array, weight: Array | None) -> tuple[float, Array]:
+        """The value for a batch, and its gradient, (N, K)."""
+        value, pullback = self._kernel.vjp(Y, T, **self._parameters)
+        gradient: Array = pullback(1.0)
+        if weight is None:
+            return float(value), gradient
+        total = float(weight.sum(dtype=np.float64)) if "reduction" in self._face.options else 1.0
+        if not weight.any():
+            return 0.0, np.zeros_like(gradient)
+        count = len(weight) if "reduction" in self._face.options else 1
+        scale = weight.astype(np.float64) * (count / total)
+        gradient *= scale.astype(gradient.dtype)[:, None]
+        return self._weighted(Y, T, weight, total), gradient
+
+    def _weighted(self, Y: Array, T: Array, weight: Array, total: float) -> float:
+        """The sum of weight times loss over the samples: one call for each different weight."""
+        value = 0.0
+        for number in np.unique(weight[weight != 0]):
+            rows = weight == number
+            part = float(self._kernel.vjp(Y[rows], T[rows], **self._parameters)[0])
+            count = np.count_nonzero(rows) if "reduction" in self._face.options else 1
+            value += float(number) * count * part
+        return value / total
+
+
+class Optimizer:
+    """The optimizer kernel of a network, with weight decay and clipping by the global norm."""
+
+    def __init__(
+        self, target: str, specification: Specification, parameters: dict[str, Array],
+        state: dict[str, Array],
+    ) -> None:  # fmt: skip
+        self._face = kernels.face(specification.optimizer)
+        self._kernel = kernels.module(target, specification.optimizer)
+        self._specification = specification
+        self._parameters, self._step = parameters, state["step"]
+        self._states: dict[str, tuple[Array, ...]] = {}
+        for name, theta in parameters.items():
+            initial = self._kernel.initial_state(theta) if self._has_state() else ()
+            self._states[name] = tuple(initial)
+            for field, array in zip(getattr(initial, "_fields", ()), initial, strict=True):
+                state[f"{name}.{field}"] = array
+
+    def _has_state(self) -> bool:
+        return len(self._face.arrays) > 2
+
+    def step(self, gradients: dict[str, Array], learning_rate: float) -> None:
+        """Update every parameter, or raise FloatingPointError and change nothing."""
+        norm = global_norm(gradients)
+        described = self._specification
+        scale = 1.0
+        if described.clip_norm is not None and norm > described.clip_norm:
+            scale = described.clip_norm / norm
+        number = int(self._step[0]) + 1
+        for name, theta in self._parameters.items():
+            g = gradients[name] if scale == 1.0 else gradients[name] * theta.dtype.type(scale)
+            decays = name.endswith(".W")
+            if described.weight_decay and decays:
+                g = g + theta.dtype.type(described.weight_decay) * theta
+            options = dict(described.optimizer_parameters)
+            if not decays and "weight_decay" in self._face.hyperparameters:
+                options["weight_decay"] = 0.0
+            if self._face.counts_steps:
+                options["t"] = number
+            states = self._states[name]
+            out = (theta, *states) if states else theta
+            self._kernel.update(
+                theta, g, *states, learning_rate=learning_rate, **options, out=out
+            )
+        self._step[0] = number
+
+
+def global_norm(gradients: Mapping[str, Array]) -> float:
+    """The Euclidean norm of all gradients; FloatingPointError names one that is not finite."""
+    square = 0.0
+    for name, g in gradients.items():
+        own = float(np.vdot(g, g))
+        if not math.isfinite(own):
+            if not np.isfinite(g).all():
+                place = np.unravel_index(int(np.isfinite(g).argmin()), g.shape)
+                index = ", ".join(str(k) for k in place)
+                raise FloatingPointError(f"the gradient of {name}[{index}] is {g[place]}")
+            wide = g.astype(np.float64)
+            own = float(np.vdot(wide, wide))
+        square += own
+    return math.sqrt(square)
