@@ -97,7 +97,8 @@ def check(name: str, parameters: Mapping[str, float]) -> None:
             raise TypeError(f"{name}: {key} is {type(value).__name__}, expected a number")
         if not math.isfinite(value):
             raise ValueError(f"{name}: expected a finite {key}, got {value}")
-    values = {k: v.default for k, v in inspect.signature(function).parameters.items()} | parameters
+    values = {k: v.default for k, v in inspect.signature(function).parameters.items()}
+    values |= parameters
     if values.get("std", 0) < 0:
         raise ValueError(f"{name}: expected std >= 0, got {values['std']}")
     if values.get("a", 0) > values.get("b", 0) and "b" in values:

@@ -16,6 +16,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 # Initial values of the parameters an activation learns.
 LEARNED = {
     "prelu": {"alpha": 0.25},
@@ -34,6 +36,11 @@ class Face:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # with their defaults
     options: tuple[str, ...] = ()  # keyword-only arguments
     counts_steps: bool = False  # an optimizer whose rule depends on the number of the step
+
+
+def whole(value: Any) -> bool:
+    """Whether a value is a whole number."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def module(target: str, name: str) -> ModuleType:

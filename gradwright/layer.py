@@ -10,7 +10,7 @@ import numpy as np
 from gradwright import initialisers, kernels
 from gradwright.backends import BATCHNORM_EPSILON, BATCHNORM_MOMENTUM
 from gradwright.backends.masks import dropout_mask
-from gradwright.specification import LayerSpecification, Named, specify
+from gradwright.specification import LayerSpecification, Named, Specification, specify
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -68,7 +68,7 @@ class Layer:
     ) -> None:
         own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         self.specification = described
-        self.statistics = {k: own.pop(k) for k in ("mean", "variance") if k in own}
+        self.statistics: dict[str, Array] = {k: own.pop(k) for k in ("mean", "variance") if k in own}
         self.parameters: dict[str, Array] = own
         self.gradients: dict[str, Array] = {}
         self.a_prev: Array | None = None
@@ -106,7 +106,7 @@ class Layer:
         if training:
             self._pullbacks.clear()
             return self._forward_training(X, step, activate)
-        value = self._linear.forward(X, self.W, self.b)
+        value: Array = self._linear.forward(X, self.W, self.b)
         if self.specification.batchnorm:
             value = self._batchnorm_inference.forward(
                 value, self.statistics["mean"], self.statistics["variance"],
@@ -120,6 +120,7 @@ class Layer:
 
     def _forward_training(self, X: Array, step: int, activate: bool) -> Array:
         described, keep = self.specification, self._pullbacks.append
+        value: Array
         value, pullback = self._linear.vjp(X, self.W, self.b)
         self.a_prev, self.z = X, value
         keep(("linear", pullback))
@@ -141,6 +142,7 @@ class Layer:
     def _normalise(self, X: Array) -> Array:
         """Batch normalisation with the batch's statistics, which the running ones follow."""
         gamma, beta = self.parameters["gamma"], self.parameters["beta"]
+        Y: Array
         Y, mu, inv_std = self._batchnorm.forward(X, gamma, beta, BATCHNORM_EPSILON)
         variance = np.maximum(inv_std.astype(np.float64) ** -2 - BATCHNORM_EPSILON, 0)
         for name, new in (("mean", mu), ("variance", variance)):
@@ -174,7 +176,26 @@ class Layer:
         return gradient
 
 
-def initial_arrays(described: Any) -> dict[str, Array]:
+def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
+    """The parameters of a network and their shapes."""
+    found: dict[str, tuple[int, ...]] = {}
+    for number, layer in enumerate(described.layers, start=1):
+        prefix, K = f"layer{number}.", layer.outputs
+        if layer.sparse:
+            count = round(layer.density * K * layer.inputs)
+            found[f"{prefix}W.values"] = found[f"{prefix}W.indices"] = (count,)
+            found[f"{prefix}W.indptr"] = (K + 1,)
+        else:
+            found[f"{prefix}W"] = (K, layer.inputs)
+        found[f"{prefix}b"] = (K,)
+        if layer.batchnorm:
+            found[f"{prefix}gamma"] = found[f"{prefix}beta"] = (K,)
+        for name in kernels.LEARNED.get(layer.activation, {}):
+            found[f"{prefix}{name}"] = (K,)
+    return found
+
+
+def initial_arrays(described: Specification) -> dict[str, Array]:
     """The parameters of a network before training: weights by its initialiser, seeded."""
     rng = np.random.Generator(np.random.PCG64(described.seed))
     dtype = np.dtype(described.dtype)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradwright import backends
-from gradwright.layer import Layer, initial_arrays
+from gradwright.layer import Layer, initial_arrays, shapes
 from gradwright.specification import Named, PerLayer, Specification, specify
 from gradwright.training import targets as encoding
 from gradwright.training.arrays import as_matrix, row_blocks
 from gradwright.training.history import History
-from gradwright.training.progress import Progress
+from gradwright.training.options import Data, Progress
 from gradwright.training.scores import score
 
 if TYPE_CHECKING:
@@ -90,10 +90,12 @@ class MLP:
     ) -> MLP:
         """The network of a specification; with `parameters`, as another one's `parameters()`."""
         net = cls.__new__(cls)
-        arrays = initial_arrays(specification)
-        if parameters is not None:
-            _require_same(arrays, parameters)
-            arrays = {name: parameters[name] for name in arrays}
+        if parameters is None:
+            arrays = initial_arrays(specification)
+        else:
+            wanted = shapes(specification)
+            _require_same(wanted, parameters)
+            arrays = {name: parameters[name] for name in wanted}
         net._set_up(specification, backend, arrays)
         return net
 
@@ -109,12 +111,16 @@ class MLP:
 
     # ---- One step at a time ----------------------------------------------------------------------
 
-    def forward(self, X: Any, training: bool = False) -> Array:
-        """The output activations, (N, n_out). With `training`, `backward` may follow."""
+    def forward(self, X: Any, training: bool = True) -> Array:
+        """The output activations, (N, n_out).
+
+        In training mode, the default, all that `backward` needs is kept, dropout is on and batch
+        normalisation uses the batch; `predict` and `training=False` are inference.
+        """
         return self.backend.forward(self._inputs(X), training)
 
     def backward(self, y: Any, sample_weight: Any = None) -> float:
-        """The loss of the last `forward(X, training=True)`; all gradients are computed and kept."""
+        """The loss of the last `forward(X)`; all gradients are computed and kept."""
         T = encoding.encode(self.specification, y)
         weight = encoding.weights(self.specification, sample_weight, len(T))
         return self.backend.backward(T, weight)
@@ -167,6 +173,16 @@ class MLP:
             self, X, y, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size,
             verbose=verbose, **options,
         )  # fmt: skip
+
+    def resume(self, X: Data, y: Any = None, **options: Any) -> History:
+        """Finish a fit that was interrupted, bit for bit as if it never had been.
+
+        Give the same data; the choices of the fit are remembered. Keywords: learning_rate (only
+        where it was a function), validation_data, sample_weight, callbacks, verbose.
+        """
+        from gradwright.training.loop import resume
+
+        return resume(self, X, y, **options)
 
     @property
     def loss_history(self) -> list[float]:
@@ -232,13 +248,12 @@ class MLP:
         return as_matrix("X", X, width, self.specification.dtype if convert else None)
 
 
-def _require_same(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> None:
+def _require_same(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, Array]) -> None:
     for name in wanted.keys() | given.keys():
         if name not in given or name not in wanted:
             where = "missing" if name in wanted else "not of this network"
             raise ValueError(f"parameters: {name} is {where}")
-        if given[name].shape != wanted[name].shape:
+        if given[name].shape != wanted[name]:
             raise ValueError(
-                f"parameters: expected {name} of shape {wanted[name].shape}, "
-                f"got {given[name].shape}"
+                f"parameters: expected {name} of shape {wanted[name]}, got {given[name].shape}"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -24,7 +23,7 @@ _DEFAULT_LOSS = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
 _ON_LOGITS = ("softmax_cross_entropy", "binary_cross_entropy")
 _MULTICLASS = (
     "softmax_cross_entropy", "softmax_cross_entropy_normalised", "cross_entropy",
-    "negative_log_likelihood",
+    "negative_log_likelihood", "kl_divergence",
 )  # fmt: skip
 _ALIASES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "sgd": "gradient_descent"}
 DTYPES = ("float32", "float64")
@@ -85,7 +84,7 @@ class Specification:
         """What outputs mean: "multiclass", "binary", "multilabel" or "regression"."""
         if self.loss_kernel in _MULTICLASS:
             return "multiclass"
-        if self.loss_kernel == "binary_cross_entropy":
+        if self.loss_kernel in ("binary_cross_entropy", "hinge"):
             return "binary" if self.sizes[-1] == 1 else "multilabel"
         return "regression"
 
@@ -120,7 +119,7 @@ def specify(
     batchnorm: PerLayer = False,
     dropout: PerLayer = 0.0,
     density: PerLayer = 1.0,
-    weight_decay: float = 0.0,
+    weight_decay: float | None = None,
     clip_norm: float | None = None,
     label_smoothing: float = 0.0,
     dtype: Any = "float32",
@@ -145,13 +144,18 @@ def specify(
     default = _DEFAULT_LOSS.get(layers[-1].activation, "half_squared_error")
     loss_name, loss_parameters = _named(loss or default, "loss")
     rule, rule_parameters = _named(optimizer or "gradient_descent", "optimizer")
+    if weight_decay is not None and "weight_decay" in kernels.optimizer(rule).hyperparameters:
+        _check_number("weight_decay", weight_decay, 0, math.inf)
+        if "weight_decay" in rule_parameters:
+            raise ValueError("weight_decay is given twice: to the network and to its optimizer")
+        rule_parameters, weight_decay = rule_parameters | {"weight_decay": weight_decay}, None
     init_name, init_parameters = _named(init or "he_normal", "initialiser")
-    return validated(
-        Specification(
-            layers, loss_name, loss_parameters, rule, rule_parameters, init_name, init_parameters,
-            weight_decay, clip_norm, label_smoothing, _dtype_name(dtype), seed,
-        )  # fmt: skip
-    )
+    found = Specification(
+        layers, loss_name, loss_parameters, rule, rule_parameters, init_name, init_parameters,
+        _plain(weight_decay or 0.0), _plain(clip_norm), _plain(label_smoothing),
+        _dtype_name(dtype), _plain(seed),
+    )  # fmt: skip
+    return validated(found)
 
 
 def validated(spec: Specification) -> Specification:
@@ -165,7 +169,7 @@ def validated(spec: Specification) -> Specification:
     rule = kernels.optimizer(spec.optimizer)
     kernels.check_hyperparameters(rule, spec.optimizer_parameters, taken=("learning_rate",))
     if spec.weight_decay and "weight_decay" in spec.optimizer_parameters:
-        raise ValueError("weight_decay is given twice: to the network and to the optimizer")
+        raise ValueError("weight_decay is given twice: to the network and to its optimizer")
     _check_number("weight_decay", spec.weight_decay, 0, math.inf)
     if spec.clip_norm is not None:
         _check_number("clip_norm", spec.clip_norm, 0, math.inf)
@@ -228,7 +232,7 @@ def _sizes(layer_sizes: Any) -> tuple[int, ...]:
 
 
 def _size(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if not kernels.whole(value):
         raise TypeError(f"{name} is {value!r}, expected a whole number")
     if not 1 <= value < 2**31:
         raise ValueError(f"{name} is {value}, expected 1 <= size < 2**31")
@@ -237,7 +241,7 @@ def _size(name: str, value: Any) -> int:
 
 def _activations(given: Sequence[Named] | None, count: int) -> list[Named]:
     if given is None:
-        return ["relu"] * (count - 1) + ["identity"]
+        return [*["relu"] * (count - 1), "identity"]
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TypeError(f"activations is {given!r}, expected a list with one for each layer")
     if len(given) != count:

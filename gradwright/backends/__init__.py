@@ -72,6 +72,9 @@ class Backend(Protocol):
         dtype. Raises RuntimeError without such a forward pass.
         """
 
+    def evaluate(self, X: Array, targets: Array, sample_weight: Array | None = None) -> float:
+        """The loss at inference, computed as in training: on logits where `loss_on_logits`."""
+
     def gradients(self) -> dict[str, Array]:
         """The gradients of the last `backward`, named as the parameters."""
 
@@ -86,12 +89,14 @@ class Backend(Protocol):
         batch_size: int,
         learning_rates: Array,
         sample_weight: Array | None = None,
+        losses: Array | None = None,
     ) -> Array:
         """Train on all batches of `order` and return their losses (float64).
 
         X and targets: the whole data, (M, D) and (M, K) or (M,), of the network's dtype. order: the
         indices of samples, int64; batch i is order[i * batch_size : (i + 1) * batch_size], the last
-        may be smaller. learning_rates: one a batch, float64.
+        may be smaller. learning_rates: one a batch, float64. losses: the array to return, filled
+        batch by batch, so that those of finished batches are there after an interrupt.
 
         Raises KeyboardInterrupt, but only between two batches: `state()["step"]` says how many were
         finished. Raises FloatingPointError if a loss or gradient is not finite, before that step

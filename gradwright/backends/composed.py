@@ -93,6 +93,10 @@ class Composed:
             gradient = layer.backward(gradient)
         return loss
 
+    def evaluate(self, X: Array, targets: Array, sample_weight: Array | None = None) -> float:
+        """The loss at inference."""
+        return self._loss(self.forward(X, activate=False), targets, sample_weight)[0]
+
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the kept gradients."""
         gradients = dict(self._gradients())
@@ -108,17 +112,20 @@ class Composed:
         batch_size: int,
         learning_rates: Array,
         sample_weight: Array | None = None,
+        losses: Array | None = None,
     ) -> Array:
         """Train on all batches of `order` and return their losses."""
-        losses = np.empty(len(learning_rates))
+        if losses is None:
+            losses = np.empty(len(learning_rates))
         with between_batches() as pause:
             for number, learning_rate in enumerate(learning_rates):
                 rows = order[number * batch_size : (number + 1) * batch_size]
                 weight = None if sample_weight is None else sample_weight[rows]
                 self.forward(X[rows], training=True, activate=False)
-                losses[number] = self.backward(targets[rows], weight)
-                if not math.isfinite(losses[number]):
-                    raise FloatingPointError(f"the loss is {losses[number]}")
+                loss = self.backward(targets[rows], weight)
+                if not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss is {loss}")
+                losses[number] = loss
                 self.update(float(learning_rate))
                 pause()
         return losses
