@@ -8,7 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Iterable
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
+
+# What the reports of whole networks share with `gradwright explain`.
+_RUN_TIME = ("composition.py", "explain.py", "kernels.py", "memory.py", "specification.py")
 
 
 def derivation_folder() -> Path:
@@ -33,10 +38,12 @@ def input_hashes(scripts: Iterable[Path]) -> dict[str, str]:
         for path in sorted(root.rglob("*")):
             if path.is_file() and path.suffix in (".py", ".j2", ".css", ".html", ".svg"):
                 hashes[f"{title}/{path.relative_to(root).as_posix()}"] = _hash(path)
+    for name in _RUN_TIME:
+        hashes[f"gradwright/{name}"] = _hash(files("gradwright") / name)
     for library in ("sympy", "mpmath", "jinja2"):
         hashes[library] = importlib.metadata.version(library)
     return hashes
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Path | Traversable) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

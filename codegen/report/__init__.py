@@ -8,7 +8,7 @@ as proved or checked only where the verification says so. Not guaranteed: the cl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .data import report_data
@@ -18,9 +18,12 @@ from .subject import Subject
 Item = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
 
-def render_reports(items: Sequence[Item]) -> dict[str, str]:
+def render_reports(
+    items: Sequence[Item], networks: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
     """Pages by path under generated/reports, for (derivation, verification, sources) each.
 
+    `networks` are names and titles of pages about whole networks, for the index.
     `sources` maps a target's name, such as numpy or cpp, to the text that was emitted for it.
     """
     from .pages import index_page, layer_page, primitives_page, style_sheet
@@ -29,7 +32,7 @@ def render_reports(items: Sequence[Item]) -> dict[str, str]:
     results = [verification for _, verification, _ in items]
     found = [report_data(s, r) for s, r in zip(subjects, results, strict=True)]
     texts = {
-        "index.html": index_page(found),
+        "index.html": index_page(found, tuple(networks)),
         "primitives.html": primitives_page(),
         "style.css": style_sheet(),
     }

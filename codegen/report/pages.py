@@ -71,8 +71,10 @@ def style_sheet() -> str:
     return _render("style.css.j2")
 
 
-def index_page(found: Sequence[Mapping[str, Any]]) -> str:
-    """All layers, grouped by script in the order given."""
+def index_page(
+    found: Sequence[Mapping[str, Any]], networks: Sequence[tuple[str, str]] = ()
+) -> str:
+    """All layers, grouped by script in the order given, and whole networks by name and title."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for data in found:
         groups.setdefault(data["script"]["path"], []).append(data)
@@ -82,6 +84,7 @@ def index_page(found: Sequence[Mapping[str, Any]]) -> str:
     return _render(
         "index.html.j2",
         groups=groups,
+        networks=networks,
         gradient={name: _math(Name(f"D{name}")) for name in sorted(names)},
         count=len(found),
         proved=sum(data["verification"].get("P1") == "proved" for data in found),

@@ -1,0 +1,148 @@
+"""How much memory a network takes, counted, for training and for inference.
+
+Training keeps, beside parameters and gradients, every pre-activation and activation of the batch
+for the backward pass, and the optimizer's states. Inference needs the input and the output of one
+layer at a time. Workspace of single kernels is not counted: it is a block of rows at most.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from gradwright import kernels
+from gradwright.kernels import LEARNED
+
+if TYPE_CHECKING:
+    from gradwright.specification import LayerSpecification, Specification
+
+_BYTES = {"float32": 4, "float64": 8}
+_INDEX_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row of the table: `count` numbers of `each` bytes; `formula` says how they are counted."""
+
+    name: str
+    formula: str
+    count: int
+    each: int
+
+    @property
+    def bytes(self) -> int:
+        return self.count * self.each
+
+
+@dataclass(frozen=True)
+class MemoryTable:
+    """The memory of training with batches of `batch` samples, and of inference with such."""
+
+    batch: int
+    dtype: str
+    training: tuple[Item, ...]
+    inference: tuple[Item, ...]
+
+    @property
+    def training_bytes(self) -> int:
+        return sum(item.bytes for item in self.training)
+
+    @property
+    def inference_bytes(self) -> int:
+        return sum(item.bytes for item in self.inference)
+
+    def __getitem__(self, name: str) -> Item:
+        """The row of training with this name; KeyError if there is none."""
+        for item in self.training:
+            if item.name == name:
+                return item
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: rows with floats and bytes, and totals in bytes."""
+
+        def rows(items: tuple[Item, ...]) -> list[dict[str, Any]]:
+            return [{**asdict(item), "bytes": item.bytes} for item in items]
+
+        return {
+            "batch": self.batch, "dtype": self.dtype,
+            "training": rows(self.training), "training_bytes": self.training_bytes,
+            "inference": rows(self.inference), "inference_bytes": self.inference_bytes,
+        }  # fmt: skip
+
+
+def memory_table(
+    specification: Specification, batch: int, states: Sequence[str] | None = None
+) -> MemoryTable:
+    """The table of a network for batches of `batch` samples. ValueError unless batch >= 1.
+
+    `states` names the optimizer's states; None asks its kernel.
+    """
+    if batch < 1:
+        raise ValueError(f"expected batch >= 1, got {batch}")
+    each = _BYTES[specification.dtype]
+    parameters = tuple(_parameters(specification, each))
+    floats = sum(item.count for item in parameters if item.name != "indices of sparse weights")
+    if states is None:
+        states = kernels.optimizer(specification.optimizer).arrays[2:]
+    training = [*parameters, *_cached(specification, batch, each)]
+    training.append(Item("gradients", "one of each parameter", floats, each))
+    if states:
+        formula = f"{', '.join(states)} of each parameter"
+        name, number = f"states of {specification.optimizer}", len(states) * floats
+        training.append(Item(name, formula, number, each))
+    inference = [*parameters, *_statistics(specification, each)]
+    sizes = specification.sizes
+    pair = max(itertools.pairwise(sizes), key=sum)
+    inference += [
+        Item("largest activation", "N max(H)", batch * max(sizes), each),
+        Item("beside it", "the other side of its layer", batch * (sum(pair) - max(sizes)), each),
+    ]
+    return MemoryTable(batch, specification.dtype, tuple(training), tuple(inference))
+
+
+def _parameters(specification: Specification, each: int) -> Iterator[Item]:
+    layers = specification.layers
+    yield Item("weights", "sum of H_l H_(l-1)", sum(map(_weights, layers)), each)
+    yield Item("biases", "sum of H_l", sum(layer.outputs for layer in layers), each)
+    normalised = sum(layer.outputs for layer in layers if layer.batchnorm)
+    if normalised:
+        yield Item("gamma and beta", "2 H_l where normalised", 2 * normalised, each)
+    learned = sum(_learned(layer) for layer in layers)
+    if learned:
+        yield Item("parameters of activations", "by activation", learned, each)
+    indices = sum(_weights(layer) + layer.outputs + 1 for layer in layers if layer.sparse)
+    if indices:
+        formula = "a column a weight, H_l + 1 row starts"
+        yield Item("indices of sparse weights", formula, indices, _INDEX_BYTES)
+
+
+def _cached(specification: Specification, batch: int, each: int) -> Iterator[Item]:
+    layers, sizes = specification.layers, specification.sizes
+    yield Item("cached activations", "N (H_0 + ... + H_L)", batch * sum(sizes), each)
+    yield Item("cached pre-activations", "N (H_1 + ... + H_L)", batch * sum(sizes[1:]), each)
+    normalised = sum(layer.outputs for layer in layers if layer.batchnorm)
+    if normalised:
+        yield Item("cached normalised values", "N H_l where normalised", batch * normalised, each)
+        yield from _statistics(specification, each)
+    dropped = sum(layer.outputs for layer in layers if layer.dropout)
+    if dropped:
+        yield Item("masks and dropped values", "2 N H_l where dropped", 2 * batch * dropped, each)
+
+
+def _statistics(specification: Specification, each: int) -> Iterator[Item]:
+    normalised = sum(layer.outputs for layer in specification.layers if layer.batchnorm)
+    if normalised:
+        yield Item("running statistics", "2 H_l where normalised", 2 * normalised, each)
+
+
+def _weights(layer: LayerSpecification) -> int:
+    whole = layer.inputs * layer.outputs
+    return round(layer.density * whole) if layer.sparse else whole
+
+
+def _learned(layer: LayerSpecification) -> int:
+    each = layer.outputs if layer.activation == "prelu" else 1
+    return each * len(LEARNED.get(layer.activation, {}))

@@ -1,0 +1,126 @@
+"""Whole networks: proved as one program, and equal to the shipped kernels joined by the chain rule."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from gradwright.codegen.network import (
+    NetworkDerivation,
+    derive_network,
+    proves,
+    within_reach,
+)
+from gradwright.codegen.text import to_text
+from gradwright.codegen.verify.evaluate import Evaluation
+from gradwright.codegen.verify.exact import ExactChecker
+from gradwright.codegen.verify.fields import REALS
+from gradwright.composition import compose
+from gradwright.specification import LayerSpecification, Specification
+
+HIDDEN = {"plain": {}, "normalised": {"batchnorm": True}, "dropped": {"dropout": 0.5}}
+
+
+@cache
+def derived(activation: str = "relu", loss: str = "half_squared_error", kind: str = "plain",
+            depth: int = 2) -> NetworkDerivation:  # fmt: skip
+    sizes = [(4, 3), (3, 5), (5, 2)][3 - depth :]
+    output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, "identity")
+    layers = tuple(LayerSpecification(*size, activation, **HIDDEN[kind]) for size in sizes[:-1])
+    last = LayerSpecification(*sizes[-1], output)
+    return derive_network(compose(Specification((*layers, last), loss)), "net", "A network.")
+
+
+def test_the_composed_program_is_proved_for_every_size() -> None:
+    found = derived()
+    assert found.proof is not None
+    assert [name for name, _ in found.gradients] == ["X", "W1", "b1", "W2", "b2"]
+    assert found.proof_id is not None
+    assert len(found.proof_id) == 64
+
+
+def test_the_backward_pass_reads_as_the_chain_rule() -> None:
+    lines = [line for step in reversed(derived().steps) for line in step.backward]
+    texts = [f"{line.name} = {to_text(line.expr)}" for line in lines]
+    assert texts == [
+        "DZ2 = scale * DL * R2", "DA1 = DZ2 @ W2", "DW2 = DZ2^T @ A1", "Db2 = columns_sum(DZ2)",
+        "DZ1 = relu'(Z1) * DA1", "DX = DZ1 @ W1", "DW1 = DZ1^T @ X", "Db1 = columns_sum(DZ1)",
+    ]  # fmt: skip
+
+
+def test_a_wrong_gradient_of_a_network_is_refused() -> None:
+    found = derived()
+    assert found.proof is not None
+    wrong = tuple((n, 2 * g if n == "W1" else g) for n, g in found.gradients)
+    assert proves(found.program, found.proof, found.gradients)
+    assert not proves(found.program, found.proof, wrong)
+    checker = ExactChecker(found.program, wrong, proof=found.proof, sizes=found.exact.sizes)
+    counterexample = checker.check(wrong).counterexample
+    assert counterexample is not None
+    assert "DW1" in counterexample
+
+
+@pytest.mark.parametrize("kind", ["normalised"])
+def test_a_network_beyond_the_reach_of_the_proof_is_checked_exactly(kind: str) -> None:
+    found = derived("tanh", "cross_entropy", kind)
+    assert not within_reach(found.composition)
+    assert found.proof is None
+    assert found.exact.ok
+    assert len(found.exact.skipped) < len(found.exact.sizes.sizes)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "kind"),
+    [
+        ("relu", "half_squared_error", "plain"),
+        ("gelu", "cross_entropy", "normalised"),
+        ("tanh", "binary_cross_entropy", "dropped"),
+    ],
+)
+def test_the_derived_gradients_are_those_of_the_shipped_kernels(
+    activation: str, loss: str, kind: str
+) -> None:
+    found = derived(activation, loss, kind)
+    sizes = {"N": 5, **found.composition.sizes}
+    values = _random_values(found, sizes)
+    expected = _by_kernels(found, values)
+    symbols = {name: np.atleast_2d(value) for name, value in values.items()}
+    symbols |= {"DL": np.ones((1, 1)), "scale": np.full((1, 1), 1 / 5)}
+    symbols |= {"epsilon": np.full((1, 1), 1e-5)}
+    evaluation = Evaluation(sizes, {REALS.level: symbols})
+    for name, gradient in found.gradients:
+        computed = evaluation.value(gradient, REALS).astype(float)
+        np.testing.assert_allclose(computed, np.atleast_2d(expected[name]), rtol=1e-9, atol=1e-12)
+
+
+def _random_values(found: NetworkDerivation, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    values = {}
+    for item in found.composition.inputs:
+        rows, columns = (sizes.get(dim, 1) for dim in item.shape)
+        drawn = rng.normal(size=(rows, columns) if item.shape[0] != "1" else columns)
+        if item.kind == "target":
+            drawn = np.abs(drawn) / np.abs(drawn).sum(axis=1, keepdims=True)
+        values[item.name] = drawn
+    return values
+
+
+def _by_kernels(
+    found: NetworkDerivation, values: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The generated NumPy modules, forward and then back."""
+    known, pullbacks = dict(values), []
+    for part in found.composition.parts:
+        module = import_module(f"gradwright.generated.numpy.{part.kernel}")
+        arguments = [known[value.name] for value in part.inputs]
+        known[part.output.name], pullback = module.vjp(*arguments)
+        pullbacks.append((part, pullback))
+    gradients: dict[str, np.ndarray] = {"L": 1.0}  # type: ignore[dict-item]
+    for part, pullback in reversed(pullbacks):
+        result = pullback(gradients[part.output.name])
+        wanted = [v.name for v in part.inputs if v.kind not in ("target", "mask", "pattern")]
+        gradients |= dict(zip(wanted, result if isinstance(result, tuple) else (result,), strict=True))
+    return gradients
