@@ -76,7 +76,7 @@ public:
         const Vector<const T> entries = vector();
         for (Index k = 0; k < entries.size; ++k) {
             if (entries[k] < T(0)) {
-                const py::float_ entry(static_cast<double>(entries[k]));
+                const Object entry = owned(PyFloat_FromDouble(static_cast<double>(entries[k])));
                 raise(PyExc_ValueError, "%s: expected %s >= 0, got %R", call.layer(), call.name(position), entry.ptr());
             }
         }
@@ -85,12 +85,12 @@ public:
 private:
     void settle() {
         if (array_.readable_in_place(sizeof(T))) return;
-        copy_ = contiguous(array_, type_number<T>());
+        copy_ = numpy::copy(array_.object(), type_number<T>());
         array_ = Array(copy_.ptr());
     }
 
     Array array_;
-    py::object copy_;
+    Object copy_;
 };
 
 /// Integer labels (N,), each one of 0, ..., K - 1, in place of a one-hot (N, K) array.
@@ -102,8 +102,8 @@ public:
         N.match(call, position, 0);
         call.require(K < (Index(1) << 31), "fewer than 2^31 classes", position);
         array_ = given.type() == type_number<std::int64_t>() && given.readable_in_place(sizeof(std::int64_t))
-            ? py::reinterpret_borrow<py::object>(given.object())
-            : contiguous(given, type_number<std::int64_t>());
+            ? Object::shared(given.object())
+            : numpy::copy(given.object(), type_number<std::int64_t>());
         for (Index n = 0; n < N; ++n) {
             if (labels()[n] < 0 || labels()[n] >= classes_) {
                 raise(PyExc_IndexError, "%s: label %lld at %s[%zd] is outside 0..%zd", call.layer(),
@@ -120,7 +120,7 @@ private:
     }
 
     Index classes_;
-    py::object array_;
+    Object array_;
 };
 
 /// Call body with argument i as Input (N, K) of the type that the arrays at `floats` have, or as Labels (N,).

@@ -1,8 +1,7 @@
-// NumPy arrays and Python errors, close to the C interface: a call must cost well below a microsecond.
+// NumPy arrays, close to the C interface: a call must cost well below a microsecond.
 #pragma once
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
+#include "object.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -15,34 +14,58 @@
 
 namespace gradwright::python {
 
-namespace py = pybind11;
+namespace numpy {
 
-/// Thrown after a Python error has been set.
-struct ErrorSet {};
+// The beginning of NumPy's structures, and its numbers, as its stable interface documents them;
+// array.cpp compares them with pybind11's.
+struct ArrayFields {
+    PyObject_HEAD
+    char* data;
+    int dimensions;
+    Index* sizes;
+    Index* strides;
+    PyObject* base;
+    PyObject* descriptor;
+    int flags;
+};
+struct DescriptorFields {
+    PyObject_HEAD
+    PyObject* type;
+    char kind, character, byte_order, former_flags;
+    int number;
+};
+enum Flag { c_contiguous = 0x1, force_cast = 0x10, aligned = 0x100, writeable = 0x400 };
+enum Number { boolean = 0, ubyte = 2, int64 = sizeof(long) == 8 ? 7 : 9, float32 = 11, float64 = 12 };
 
-template <class... Values>
-[[noreturn]] void raise(PyObject* type, const char* format, Values... values) {
-    PyErr_Format(type, format, values...);
-    throw ErrorSet{};
-}
+extern PyTypeObject* array_type;  // set by load
 
-/// A new reference from the interpreter, or the error it has set.
-inline py::object owned(PyObject* result) {
-    if (result == nullptr) throw ErrorSet{};
-    return py::reinterpret_steal<py::object>(result);
-}
+/// Find NumPy; before anything else here is used.
+void load();
 
-inline const py::detail::npy_api& numpy() {
-    static const py::detail::npy_api& api = py::detail::npy_api::get();
-    return api;
-}
+/// A new C-contiguous array; in memory that `base` owns, if given.
+Object empty(int type, int dimensions, const Index* sizes);
+Object within(PyObject* base, void* data, int type, int dimensions, const Index* sizes);
+
+/// A C-contiguous, aligned copy of `array` in native byte order.
+Object copy(PyObject* array, int type);
+
+/// A NumPy scalar, or an array without dimensions.
+Object scalar(void* value, int type);
+Object as_array(PyObject* scalar);
+
+/// Copy all entries of one array to another one of the same shape.
+void assign(PyObject* to, PyObject* from);
+
+/// Whether it is a NumPy scalar of a float or integer type.
+bool is_number(PyObject* object);
+
+}  // namespace numpy
 
 template <class T>
 constexpr int type_number() {
-    using api = py::detail::npy_api;
-    if constexpr (std::is_same_v<T, float>) return api::NPY_FLOAT_;
-    if constexpr (std::is_same_v<T, double>) return api::NPY_DOUBLE_;
-    if constexpr (std::is_same_v<T, std::int64_t>) return api::NPY_INT64_;
+    if constexpr (std::is_same_v<T, float>) return numpy::float32;
+    if constexpr (std::is_same_v<T, double>) return numpy::float64;
+    if constexpr (std::is_same_v<T, std::int64_t>) return numpy::int64;
 }
 
 template <class T>
@@ -56,25 +79,24 @@ public:
     explicit Array(PyObject* array) : array_(array) {}
 
     static bool check(PyObject* object) {
-        return PyObject_TypeCheck(object, numpy().PyArray_Type_) != 0;
+        return PyObject_TypeCheck(object, numpy::array_type) != 0;
     }
 
     PyObject* object() const { return array_; }
-    char* data() const { return proxy()->data; }
-    PyObject* base() const { return proxy()->base; }  // whose memory it is, or null
-    int dimensions() const { return proxy()->nd; }
-    const Index* sizes() const { return proxy()->dimensions; }
-    Index size(int axis) const { return proxy()->dimensions[axis]; }
-    Index stride(int axis) const { return proxy()->strides[axis]; }  // bytes
-    int type() const { return descriptor()->type_num; }
-    bool is_float() const { return type() == type_number<float>() || type() == type_number<double>(); }
-    bool is_integer() const { return type() > py::detail::npy_api::NPY_BOOL_ && type() < type_number<float>(); }
-    bool writeable() const { return (proxy()->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0; }
+    char* data() const { return fields()->data; }
+    PyObject* base() const { return fields()->base; }  // whose memory it is, or null
+    int dimensions() const { return fields()->dimensions; }
+    const Index* sizes() const { return fields()->sizes; }
+    Index size(int axis) const { return fields()->sizes[axis]; }
+    Index stride(int axis) const { return fields()->strides[axis]; }  // bytes
+    int type() const { return descriptor()->number; }
+    bool is_float() const { return type() == numpy::float32 || type() == numpy::float64; }
+    bool is_integer() const { return type() > numpy::boolean && type() < numpy::float32; }
+    bool writeable() const { return (fields()->flags & numpy::writeable) != 0; }
 
     /// Whether the kernels can read it where it is: aligned, native, and adjacent within a row.
     bool readable_in_place(Index item) const {
-        if (is_foreign()) return false;
-        if ((proxy()->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) return false;
+        if (is_foreign() || (fields()->flags & numpy::aligned) == 0) return false;
         const int last = dimensions() - 1;
         if (last < 0) return true;
         if (size(last) > 1 && stride(last) != item) return false;
@@ -84,16 +106,16 @@ public:
 
     /// Whether its entries are adjacent in row order, aligned and native.
     bool in_row_order() const {
-        using api = py::detail::npy_api;
-        constexpr int flags = api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_;
-        return (proxy()->flags & flags) == flags && !is_foreign();
+        constexpr int flags = numpy::c_contiguous | numpy::aligned;
+        return (fields()->flags & flags) == flags && !is_foreign();
     }
 
-    /// Whether it is as new_array makes it.
+    /// Whether it is as numpy::empty makes it.
     bool contiguous_in_place() const { return in_row_order() && writeable(); }
 
     bool has_shape_of(Array other) const {
-        return dimensions() == other.dimensions() && std::equal(sizes(), sizes() + dimensions(), other.sizes());
+        return dimensions() == other.dimensions() &&
+            std::equal(sizes(), sizes() + dimensions(), other.sizes());
     }
 
     /// How many there are.
@@ -108,17 +130,8 @@ public:
         return low < other_high && other_low < high;
     }
 
-    /// "(2, 3)"
-    std::string shape() const {
-        std::string text = "(";
-        for (int axis = 0; axis < dimensions(); ++axis) {
-            text += std::to_string(size(axis)) + (dimensions() == 1 ? "," : axis + 1 < dimensions() ? ", " : "");
-        }
-        return text + ")";
-    }
-
-    /// "float32"
-    std::string type_name() const { return py::str(py::handle(proxy()->descr)); }
+    std::string shape() const;      // "(2, 3)"
+    std::string type_name() const;  // "float32"
 
 private:
     struct Span {
@@ -126,53 +139,23 @@ private:
     };
 
     bool is_foreign() const {  // byte order
-        return descriptor()->byteorder == (PY_LITTLE_ENDIAN ? '>' : '<');
+        return descriptor()->byte_order == (PY_LITTLE_ENDIAN ? '>' : '<');
     }
 
-    const py::detail::PyArray_Proxy* proxy() const { return py::detail::array_proxy(array_); }
-    const py::detail::PyArrayDescr_Proxy* descriptor() const {
-        return py::detail::array_descriptor_proxy(proxy()->descr);
+    const numpy::ArrayFields* fields() const {
+        return reinterpret_cast<const numpy::ArrayFields*>(array_);
+    }
+    const numpy::DescriptorFields* descriptor() const {
+        return reinterpret_cast<const numpy::DescriptorFields*>(fields()->descriptor);
     }
 
-    Index item_size() const {
-        if (is_float()) return type() == type_number<float>() ? sizeof(float) : sizeof(double);
-        return owned(PyObject_GetAttrString(array_, "itemsize")).cast<Index>();
-    }
-
-    Span span() const {
-        const auto start = reinterpret_cast<std::uintptr_t>(data());
-        Span bytes{start, start + static_cast<std::uintptr_t>(item_size())};
-        for (int axis = 0; axis < dimensions(); ++axis) {
-            if (size(axis) == 0) return {start, start};
-            const Index reach = (size(axis) - 1) * stride(axis);
-            (reach < 0 ? bytes.low : bytes.high) += static_cast<std::uintptr_t>(reach);
-        }
-        return bytes;
-    }
+    Index item_size() const;
+    Span span() const;
 
     PyObject* array_;
 };
 
 /// What an argument is, for an error message: "int64 array" or "list".
-inline std::string describe(PyObject* object) {
-    if (Array::check(object)) return Array(object).type_name() + " array of shape " + Array(object).shape();
-    return Py_TYPE(object)->tp_name;
-}
-
-/// A new C-contiguous array.
-inline py::object new_array(int type, int dimensions, const Index* sizes) {
-    PyObject* descriptor = numpy().PyArray_DescrFromType_(type);
-    return owned(numpy().PyArray_NewFromDescr_(numpy().PyArray_Type_, descriptor, dimensions, sizes, nullptr,
-                                               nullptr, 0, nullptr));
-}
-
-/// A C-contiguous, aligned copy of `array` in native byte order.
-inline py::object contiguous(Array array, int type) {
-    using api = py::detail::npy_api;
-    PyObject* descriptor = numpy().PyArray_DescrFromType_(type);
-    constexpr int flags =
-        api::NPY_ARRAY_C_CONTIGUOUS_ | api::NPY_ARRAY_ALIGNED_ | api::NPY_ARRAY_FORCECAST_;
-    return owned(numpy().PyArray_FromAny_(array.object(), descriptor, 0, 0, flags, nullptr));
-}
+std::string describe(PyObject* object);
 
 }  // namespace gradwright::python

@@ -22,7 +22,7 @@ struct Parameter {
 
     bool required() const { return text == nullptr && std::isnan(number); }
 
-    py::object default_value() const {
+    Object default_value() const {
         return owned(text != nullptr ? PyUnicode_FromString(text) : PyFloat_FromDouble(number));
     }
 };
@@ -117,7 +117,7 @@ public:
             (domain != Domain::share || (value >= 0 && value <= 1));
         if (!inside) {
             constexpr const char* wanted[] = {"> 0", ">= 0", "in [0, 1)", "in [0, 1]", "finite"};
-            const py::object given = owned(PyFloat_FromDouble(value));
+            const Object given = owned(PyFloat_FromDouble(value));
             raise(PyExc_ValueError, "%s: expected %s %s, got %R", layer(), name(i), wanted[static_cast<int>(domain)],
                   given.ptr());
         }
@@ -186,11 +186,7 @@ private:
         if (PyBool_Check(object)) return false;
         if (PyLong_Check(object)) return true;
         if (Array::check(object)) return Array(object).dimensions() == 0 && Array(object).is_float();
-        static PyObject* const number_types = [] {
-            const py::module_ module = py::module_::import("numpy");
-            return py::make_tuple(module.attr("floating"), module.attr("integer")).release().ptr();
-        }();
-        return PyObject_IsInstance(object, number_types) == 1;
+        return numpy::is_number(object);
     }
 
     const Function& function_;

@@ -3,7 +3,7 @@
 
 #include <exception>
 
-#include "array.hpp"
+#include "object.hpp"
 
 namespace gradwright::python {
 
@@ -13,8 +13,6 @@ PyObject* guarded(Body&& body) noexcept {
     try {
         return body();
     } catch (const ErrorSet&) {
-    } catch (py::error_already_set& error) {
-        error.restore();
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "guarded.hpp"
+#include "namespace.hpp"
 
 namespace gradwright::python {
 
@@ -11,14 +12,6 @@ namespace {
 
 const Layer* layer_of(PyObject* capsule) {
     return static_cast<const Layer*>(PyCapsule_GetPointer(capsule, nullptr));
-}
-
-PyTypeObject* named_tuple(const char* name, const std::vector<const char*>& fields, const std::string& module) {
-    if (fields.size() == 1) return nullptr;
-    py::list names;
-    for (const char* field : fields) names.append(field);
-    const py::object make = py::module_::import("collections").attr("namedtuple");
-    return reinterpret_cast<PyTypeObject*>(make(name, names, py::arg("module") = module).release().ptr());
 }
 
 }  // namespace
@@ -43,19 +36,19 @@ Layer::Layer(const char* name, const char* doc, Function forward, Function backw
     all().push_back(this);
 }
 
-void Layer::add_to(py::module_& package) {
+void Layer::add_to(PyObject* package) {
     const std::string path = std::string("gradwright.generated.cpp.") + name_;
-    py::module_ module = package.def_submodule(name_, doc_);
-    forward_.result_type = named_tuple("Forward", forward_.results, path);
-    backward_.result_type = named_tuple("Gradients", backward_.results, path);
+    PyObject* module = add_module(package, name_, doc_);
+    if (forward_.results.size() > 1) forward_.result_type = named_tuple("Forward", forward_.results, path);
+    if (backward_.results.size() > 1) backward_.result_type = named_tuple("Gradients", backward_.results, path);
     pullback_ = {"pullback", nullptr, {backward_.parameters[0]}, backward_.results, "", name_, nullptr};
-    self_ = owned(PyCapsule_New(this, nullptr, nullptr)).release().ptr();
+    self_ = owned(PyCapsule_New(this, nullptr, nullptr)).release();
     for (PyMethodDef* definition : {&forward_method_, &backward_method_, &vjp_method_}) {
-        module.add_object(definition->ml_name, owned(PyCFunction_NewEx(definition, self_, py::str(path).ptr())));
+        add_method(module, *definition, self_, path);
     }
     for (const Function* function : {&forward_, &backward_}) {
         PyTypeObject* type = function->result_type;
-        if (type != nullptr) module.add_object(type->tp_name, py::handle(reinterpret_cast<PyObject*>(type)));
+        if (type != nullptr) add_value(module, type->tp_name, reinterpret_cast<PyObject*>(type));
     }
 }
 
@@ -88,13 +81,11 @@ PyObject* Layer::pullback(PyObject* self, PyObject* const* given, Py_ssize_t cou
 }
 
 PyObject* Layer::output_and_pullback(const Call& call) const {
-    const py::object result = owned(forward_.implementation(call));
+    const Object result = owned(forward_.implementation(call));
     const bool single = forward_.results.size() == 1;
-    const py::object output = single
-        ? result
-        : py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(result.ptr(), 0));
+    const Object output = single ? result : Object::shared(PyTuple_GET_ITEM(result.ptr(), 0));
     // The pullback's self: this layer, then what backward takes after the upstream gradient.
-    const py::tuple saved(saved_.size() + 1);
+    const Object saved = owned(PyTuple_New(static_cast<Py_ssize_t>(saved_.size()) + 1));
     PyTuple_SET_ITEM(saved.ptr(), 0, Py_NewRef(self_));
     Py_ssize_t place = 1;
     for (const Saved& source : saved_) {
@@ -102,7 +93,7 @@ PyObject* Layer::output_and_pullback(const Call& call) const {
         if (source.source == Saved::argument) {
             object = call.object(source.position);
             object = object != nullptr ? Py_NewRef(object)
-                                       : forward_.parameters[source.position].default_value().release().ptr();
+                                       : forward_.parameters[source.position].default_value().release();
         } else {
             object = Py_NewRef(single ? result.ptr()
                                       : PyTuple_GET_ITEM(result.ptr(), static_cast<Py_ssize_t>(source.position)));
@@ -110,7 +101,7 @@ PyObject* Layer::output_and_pullback(const Call& call) const {
         PyTuple_SET_ITEM(saved.ptr(), place++, object);
     }
     PyMethodDef* definition = const_cast<PyMethodDef*>(&pullback_method_);  // Python only reads it
-    const py::object pullback = owned(PyCFunction_NewEx(definition, saved.ptr(), nullptr));
+    const Object pullback = owned(PyCFunction_NewEx(definition, saved.ptr(), nullptr));
     return PyTuple_Pack(2, output.ptr(), pullback.ptr());
 }
 

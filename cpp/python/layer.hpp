@@ -22,7 +22,7 @@ public:
     Layer& operator=(const Layer&) = delete;
 
     const char* name() const { return name_; }
-    void add_to(py::module_& package);
+    void add_to(PyObject* package);
 
     static std::vector<Layer*>& all();
 

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_kernels, module) {
     using gradwright::python::Layer;
     using gradwright::python::Optimizer;
 
+    gradwright::python::numpy::load();
     gradwright::python::use_bundled_blas();
     module.attr("bundled_blas") = gradwright::python::bundled_blas();
     module.def("use_bundled_blas", &gradwright::python::use_bundled_blas);
@@ -30,18 +31,18 @@ PYBIND11_MODULE(_kernels, module) {
         gradwright::set_threads(count);
     }, py::arg("count"), "Let kernels use at most `count` threads, 1 to 64.");
 
-    module.def("release_memory", [] { gradwright::python::recycler().forget(); },
+    module.def("release_memory", [] { gradwright::python::forget_recycled_arrays(); },
                "Give back the memory kept for the next large results (at most 128 MiB).");
 
     auto& layers = Layer::all();
     std::sort(layers.begin(), layers.end(), [](const Layer* a, const Layer* b) {
         return std::strcmp(a->name(), b->name()) < 0;
     });
-    for (Layer* layer : layers) layer->add_to(module);
+    for (Layer* layer : layers) layer->add_to(module.ptr());
 
     auto& optimizers = Optimizer::all();
     std::sort(optimizers.begin(), optimizers.end(), [](const Optimizer* a, const Optimizer* b) {
         return std::strcmp(a->name(), b->name()) < 0;
     });
-    for (Optimizer* optimizer : optimizers) optimizer->add_to(module);
+    for (Optimizer* optimizer : optimizers) optimizer->add_to(module.ptr());
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "guarded.hpp"
+#include "namespace.hpp"
 
 namespace gradwright::python {
 
@@ -12,17 +13,6 @@ namespace {
 
 const Optimizer* optimizer_of(PyObject* capsule) {
     return static_cast<const Optimizer*>(PyCapsule_GetPointer(capsule, nullptr));
-}
-
-PyTypeObject* named_tuple(const char* name, const std::vector<const char*>& fields, const std::string& module) {
-    py::list names;
-    for (const char* field : fields) names.append(field);
-    const py::object make = py::module_::import("collections").attr("namedtuple");
-    return reinterpret_cast<PyTypeObject*>(make(name, names, py::arg("module") = module).release().ptr());
-}
-
-void add(py::module_& module, PyTypeObject* type) {
-    module.add_object(type->tp_name, py::handle(reinterpret_cast<PyObject*>(type)));
 }
 
 }  // namespace
@@ -48,7 +38,7 @@ void refuse(const Call& call, std::size_t gradient, Index place, double value) {
         index = std::to_string(place % array.size(axis)) + (index.empty() ? "" : ", ") + index;
         place /= array.size(axis);
     }
-    const py::float_ entry(value);
+    const Object entry = owned(PyFloat_FromDouble(value));
     raise(PyExc_FloatingPointError, "%s: %s[%s] is %S; the step is refused and nothing is changed", call.layer(),
           call.name(gradient), index.c_str(), entry.ptr());
 }
@@ -68,18 +58,18 @@ Optimizer::Optimizer(const char* name, const char* doc, Function update, std::ve
     all().push_back(this);
 }
 
-void Optimizer::add_to(py::module_& package) {
+void Optimizer::add_to(PyObject* package) {
     const std::string path = std::string("gradwright.generated.cpp.") + name_;
-    py::module_ module = package.def_submodule(name_, doc_);
+    PyObject* module = add_module(package, name_, doc_);
     state_type_ = named_tuple("State", states_, path);
-    add(module, state_type_);
+    add_value(module, state_type_->tp_name, reinterpret_cast<PyObject*>(state_type_));
     if (update_.results.size() > 1) {
         update_.result_type = named_tuple("Update", update_.results, path);
-        add(module, update_.result_type);
+        add_value(module, update_.result_type->tp_name, reinterpret_cast<PyObject*>(update_.result_type));
     }
-    self_ = owned(PyCapsule_New(this, nullptr, nullptr)).release().ptr();
+    self_ = owned(PyCapsule_New(this, nullptr, nullptr)).release();
     for (PyMethodDef* definition : {&update_method_, &state_method_}) {
-        module.add_object(definition->ml_name, owned(PyCFunction_NewEx(definition, self_, py::str(path).ptr())));
+        add_method(module, *definition, self_, path);
     }
 }
 
@@ -101,13 +91,13 @@ PyObject* Optimizer::zeros_like(PyObject* parameter) const {
     }
     const Array like(parameter);
     const Index bytes = like.entries() * (like.type() == type_number<float>() ? Index(sizeof(float)) : Index(sizeof(double)));
-    const py::object state = owned(state_type_->tp_alloc(state_type_, static_cast<Py_ssize_t>(states_.size())));
+    Object state = owned(state_type_->tp_alloc(state_type_, static_cast<Py_ssize_t>(states_.size())));
     for (std::size_t i = 0; i < states_.size(); ++i) {
-        py::object zeros = new_array(like.type(), like.dimensions(), like.sizes());
+        Object zeros = numpy::empty(like.type(), like.dimensions(), like.sizes());
         std::memset(Array(zeros.ptr()).data(), 0, static_cast<std::size_t>(bytes));
-        PyTuple_SET_ITEM(state.ptr(), static_cast<Py_ssize_t>(i), zeros.release().ptr());
+        PyTuple_SET_ITEM(state.ptr(), static_cast<Py_ssize_t>(i), zeros.release());
     }
-    return state.inc_ref().ptr();
+    return state.release();
 }
 
 }  // namespace gradwright::python

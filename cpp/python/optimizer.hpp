@@ -22,7 +22,7 @@ public:
 
     Vector<const T> vector() {
         if (!array_.in_row_order() && !copy_) {
-            copy_ = contiguous(array_, type_number<T>());
+            copy_ = numpy::copy(array_.object(), type_number<T>());
             array_ = Array(copy_.ptr());
         }
         return {reinterpret_cast<const T*>(array_.data()), array_.entries()};
@@ -30,7 +30,7 @@ public:
 
 private:
     Array array_;
-    py::object copy_;
+    Object copy_;
 };
 
 /// Result number `result` of a step: the new value of the array that is argument `position`.
@@ -42,10 +42,10 @@ public:
         PyObject* buffer = call.out(result);
         if (buffer != nullptr) {
             check_buffer(call, result, buffer, old);
-            buffer_ = py::reinterpret_borrow<py::object>(buffer);
+            buffer_ = Object::shared(buffer);
             if (is_usable(call, Array(buffer), position)) array_ = buffer_;
         }
-        if (!array_) array_ = recycler().array<T>(old.dimensions(), old.sizes());
+        if (!array_) array_ = result_array<T>(old.dimensions(), old.sizes());
     }
 
     Vector<T> vector() const {
@@ -55,9 +55,9 @@ public:
 
     /// The object to return; a new reference.
     PyObject* finish() {
-        if (!buffer_ || buffer_.is(array_)) return array_.release().ptr();
-        if (numpy().PyArray_CopyInto_(buffer_.ptr(), array_.ptr()) < 0) throw ErrorSet{};
-        return buffer_.release().ptr();
+        if (!buffer_ || buffer_.ptr() == array_.ptr()) return array_.release();
+        numpy::assign(buffer_.ptr(), array_.ptr());
+        return buffer_.release();
     }
 
 private:
@@ -92,8 +92,8 @@ private:
         return true;
     }
 
-    py::object buffer_;  // the caller's, if given
-    py::object array_;   // where the kernel writes
+    Object buffer_;  // the caller's, if given
+    Object array_;   // where the kernel writes
 };
 
 /// The number of a step: an integer of at least 1.
@@ -123,7 +123,7 @@ public:
     Optimizer& operator=(const Optimizer&) = delete;
 
     const char* name() const { return name_; }
-    void add_to(py::module_& package);
+    void add_to(PyObject* package);
 
     static std::vector<Optimizer*>& all();
 

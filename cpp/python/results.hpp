@@ -26,7 +26,7 @@ public:
     template <class... Sizes>
     explicit Scratch(const Call& call, const Sizes&... sizes) : sizes_{static_cast<Index>(sizes)...} {
         check_size<T>(call, sizeof...(sizes), sizes_);
-        array_ = recycler().array<T>(sizeof...(sizes), sizes_);
+        array_ = result_array<T>(sizeof...(sizes), sizes_);
     }
 
     Matrix<T> matrix() const { return {data(), sizes_[0], sizes_[1]}; }
@@ -36,7 +36,7 @@ private:
     T* data() const { return reinterpret_cast<T*>(Array(array_.ptr()).data()); }
 
     Index sizes_[2];
-    py::object array_;
+    Object array_;
 };
 
 /// Result number `position` of a call.  Without sizes it is a scalar, returned as a NumPy scalar.
@@ -49,11 +49,11 @@ public:
         check_size<T>(call, dimensions_, sizes_);
         PyObject* buffer = call.out(position);
         if (buffer != nullptr) check_buffer(call, buffer);
-        if (buffer != nullptr) buffer_ = py::reinterpret_borrow<py::object>(buffer);
+        if (buffer != nullptr) buffer_ = Object::shared(buffer);
         if (dimensions_ == 0) return;
         const bool in_place = buffer != nullptr && Array(buffer).readable_in_place(sizeof(T)) &&
             !call.overlaps_others(Array(buffer), position);
-        array_ = in_place ? buffer_ : recycler().array<T>(dimensions_, sizes_);
+        array_ = in_place ? buffer_ : result_array<T>(dimensions_, sizes_);
     }
 
     Matrix<T> matrix() const {
@@ -69,14 +69,12 @@ public:
     /// The object to return; a new reference.
     PyObject* finish() {
         if (dimensions_ == 0) {
-            PyObject* descriptor = numpy().PyArray_DescrFromType_(type_number<T>());
-            array_ = owned(numpy().PyArray_Scalar_(&scalar_, descriptor, nullptr));
-            Py_DECREF(descriptor);
+            array_ = numpy::scalar(&scalar_, type_number<T>());
         }
-        if (!buffer_ || buffer_.is(array_)) return array_.release().ptr();
-        if (dimensions_ == 0) array_ = owned(numpy().PyArray_FromAny_(array_.ptr(), nullptr, 0, 0, 0, nullptr));
-        if (numpy().PyArray_CopyInto_(buffer_.ptr(), array_.ptr()) < 0) throw ErrorSet{};
-        return buffer_.release().ptr();
+        if (!buffer_ || buffer_.ptr() == array_.ptr()) return array_.release();
+        if (dimensions_ == 0) array_ = numpy::as_array(array_.ptr());
+        numpy::assign(buffer_.ptr(), array_.ptr());
+        return buffer_.release();
     }
 
 private:
@@ -101,8 +99,8 @@ private:
     int dimensions_;
     Index sizes_[3];
     T scalar_{};
-    py::object buffer_;  // the caller's, if given
-    py::object array_;   // where the kernel writes
+    Object buffer_;  // the caller's, if given
+    Object array_;   // where the kernel writes
 };
 
 /// The value to return: one result as it is, several as the function's named tuple.
@@ -113,10 +111,10 @@ PyObject* finish(const Call& call, Outputs&... outputs) {
     } else {
         // A named tuple is a tuple without further fields: filled directly, its constructor is Python code.
         PyTypeObject* type = call.function().result_type;
-        const py::object tuple = owned(type->tp_alloc(type, sizeof...(outputs)));
+        Object tuple = owned(type->tp_alloc(type, sizeof...(outputs)));
         Py_ssize_t i = 0;
         (PyTuple_SET_ITEM(tuple.ptr(), i++, outputs.finish()), ...);
-        return tuple.inc_ref().ptr();
+        return tuple.release();
     }
 }
 
@@ -128,7 +126,7 @@ void run(Index work, Kernel&& kernel, Views&&... views) {
         kernel(views...);
         return;
     }
-    const py::gil_scoped_release released;
+    const Released released;
     kernel(views...);
 }
 
