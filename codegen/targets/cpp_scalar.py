@@ -13,7 +13,7 @@ import sympy as sp
 
 from ..errors import UnsupportedPrimitive
 from ..scalar import ScalarFunction
-from ..stable import StableScalar, erf_complement, float_value, stable_scalar
+from ..stable import StableScalar, erf_complement, stable_scalar
 
 _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
 _FUNCTIONS = {
@@ -22,7 +22,8 @@ _FUNCTIONS = {
     "erf": "math::erf", "erfc": "math::erfc", "erf_complement": "math::erfc",
     "sinh": "std::sinh", "cosh": "std::cosh", "sin": "std::sin", "cos": "std::cos",
     "tan": "std::tan", "atan": "std::atan", "normal_cdf": "math::normal_cdf",
-    "normal_pdf": "math::normal_pdf",
+    "normal_pdf": "math::normal_pdf", "times_normal_cdf": "math::times_normal_cdf",
+    "times_normal_pdf": "math::times_normal_pdf",
 }  # fmt: skip
 
 
@@ -36,6 +37,23 @@ class normal_pdf(sp.Function):  # noqa: N801
     """exp(-x^2 / 2) / sqrt(2 pi)"""
 
     nargs = 1
+
+
+class times_normal_cdf(sp.Function):  # noqa: N801
+    """x normal_cdf(x), with its limits far out"""
+
+    nargs = 1
+
+
+class times_normal_pdf(sp.Function):  # noqa: N801
+    """x normal_pdf(x), with its limits far out"""
+
+    nargs = 1
+
+
+_TIMES = {normal_cdf: times_normal_cdf, normal_pdf: times_normal_pdf}
+# Functions that are finite, or infinite as they should be, wherever their argument is.
+_SETTLED = tuple(_TIMES.values()) + tuple(_TIMES)
 
 
 @dataclass
@@ -66,18 +84,15 @@ def source(name: str, stable: StableScalar) -> str:
     lines = [f"/// {sp.sstr(stable.function.expr)}", "template <class Real>"]
     arguments = ", ".join(f"Real {v}" for v in variables)
     lines.append(f"GRADWRIGHT_INLINE Real {name}({arguments}) {{")
-    constants, value = _lines(_special_forms(stable.expr))
+    form = _special_forms(stable.expr)
+    if not _is_settled(form):
+        lines += _limited(first, stable)
+    constants, value = _lines(form)
     tested = [v for v in variables if v in _tested(stable.expr)]
-    if tested or stable.lower or stable.upper:
+    if tested:
         local = "value" if "value" not in variables else "result"
         constants.append(f"const Real {local} = {value};")
         value = local
-    if stable.lower or stable.upper:
-        lines.append("    // Far out the value is constant, but the formula is infinity times 0.")
-    for side, needed in ((-1, stable.lower), (1, stable.upper)):
-        if needed:
-            sign, bound = "<" if side < 0 else ">", _number(sp.Integer(side * stable.bound))
-            value = f"{first} {sign} {bound} ? {_limit(stable, side)} : {value}"
     for v in reversed(tested):
         value = f"{v} != {v} ? {v} : {value}"
     return "\n".join([*lines, *(f"    {c}" for c in constants), f"    return {value};", "}"])
@@ -89,15 +104,23 @@ def _tested(expr: sp.Expr) -> set[str]:
     return {v.name for c in conditions for v in getattr(c, "free_symbols", ())}
 
 
-def _limit(stable: StableScalar, side: int) -> str:
-    """What the function has become at the bound; parameters may still matter."""
-    f = stable.function
-    if len(f.variables) == 1:
-        value = float_value(stable.expr, f, float(side * stable.bound))
-        text = repr(value)
-        return f"Real({text if text == '-0.0' else text.removesuffix('.0')})"
-    at_bound = stable.expr.subs(f.variables[0], side * stable.bound)
-    return _at_least(_ATOM, at_bound)
+def _is_settled(form: sp.Expr) -> bool:
+    """Whether every variable is the argument of a function that has its limits far out."""
+    hidden = form.replace(lambda e: isinstance(e, _SETTLED), lambda _: sp.Integer(1))
+    return not hidden.free_symbols
+
+
+def _limited(first: str, stable: StableScalar) -> list[str]:
+    """The variable brought back to where the formula is finite and the value has settled."""
+    text, bound = first, sp.Integer(stable.bound)
+    if stable.lower:
+        text = f"math::at_least({text}, {_number(-bound)})"
+    if stable.upper:
+        text = f"math::at_most({text}, {_number(bound)})"
+    if text == first:
+        return []
+    return ["    // Far out the value is constant, but the formula is infinity times 0.",
+            f"    {first} = {text};"]  # fmt: skip
 
 
 def _special_forms(expr: sp.Expr) -> sp.Expr:
@@ -108,8 +131,6 @@ def _special_forms(expr: sp.Expr) -> sp.Expr:
         return 2 * normal_cdf(sp.expand(-argument / half))
 
     def density(expr: sp.Expr) -> sp.Expr:
-        if not isinstance(expr, sp.Mul):
-            return expr
         for factor in expr.args:
             if isinstance(factor, sp.exp):
                 square = sp.expand(-2 * factor.args[0])
@@ -117,8 +138,17 @@ def _special_forms(expr: sp.Expr) -> sp.Expr:
                     return sp.sqrt(2 * sp.pi) * expr / factor * normal_pdf(square.base)
         return expr
 
+    def product(expr: sp.Expr) -> sp.Expr:
+        for factor in expr.args:
+            times = _TIMES.get(type(factor))
+            if times is not None and factor.args[0] in expr.args:
+                return expr / factor / factor.args[0] * times(factor.args[0])
+        return expr
+
     expr = expr.replace(erf_complement, distribution)
-    return expr.replace(lambda e: isinstance(e, sp.Mul), density)
+    for rule in (density, product):
+        expr = expr.replace(lambda e: isinstance(e, sp.Mul), rule)
+    return expr
 
 
 def _lines(expr: sp.Expr) -> tuple[list[str], str]:

@@ -2,8 +2,7 @@
 //
 // float: branch-free code that compilers turn into vector instructions inside a loop; largest errors,
 // over every float, are printed by accuracy/accuracy.cpp.  Nothing relies on -ffast-math; the
-// coefficients come from fit_coefficients.py.  Selections come last, on results: a compiler that sees
-// an argument clamped to a constant evaluates both cases and blends after every operation.
+// coefficients come from fit_coefficients.py.
 // double: the C library, or compositions of it.
 //
 // The exact limits hold: exp(-inf) = 0, tanh(+-inf) = +-1, log(0) = -inf ...; NaN gives NaN.
@@ -21,7 +20,6 @@ namespace gradwright::math {
 namespace detail {
 
 inline constexpr float infinity = std::numeric_limits<float>::infinity();
-inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
 GRADWRIGHT_INLINE std::uint32_t bits(float x) {
     std::uint32_t b;
@@ -35,12 +33,33 @@ GRADWRIGHT_INLINE float from_bits(std::uint32_t b) {
     return x;
 }
 
+/// A constant that compilers do not recognise as one: of an argument limited to a known constant they
+/// would evaluate both cases and blend after every operation.
+inline std::uint32_t no_bits = 0;  // never written
+GRADWRIGHT_INLINE float unfolded(float constant) { return from_bits(bits(constant) | no_bits); }
+
 /// c[0] + c[1] x + c[2] x^2 + ... by Horner's rule.
 template <int count>
 GRADWRIGHT_INLINE float polynomial(float x, const float (&c)[count]) {
     float value = c[count - 1];
     for (int i = count - 2; i >= 0; --i) value = c[i] + x * value;
     return value;
+}
+
+// log 2 = upper + lower; the upper part times a small integer is exact.
+inline constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
+
+/// The integer n nearest to x / log 2, and scale = 2^(n + shift), for |x| < 2^21.
+struct Split {
+    float n, scale;
+};
+
+template <int shift>
+GRADWRIGHT_INLINE Split nearest_power(float x) {
+    // Adding 1.5 * 2^23 leaves the nearest integer in the lowest bits; the rest becomes the exponent.
+    constexpr float round = 12582912.0F + 127 + shift;
+    const float sum = x * 1.44269504F + round;
+    return {sum - round, from_bits(bits(sum) << 23U)};
 }
 
 /// x = n log 2 + r with |r| <= log(2) / 2, and scale = 2^(n + shift), for |x| < 2^21.
@@ -50,12 +69,8 @@ struct Reduced {
 
 template <int shift = 0>
 GRADWRIGHT_INLINE Reduced reduce(float x) {
-    // Adding 1.5 * 2^23 leaves the nearest integer in the lowest bits; the rest becomes the exponent.
-    constexpr float round = 12582912.0F + 127 + shift;
-    constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
-    const float sum = x * 1.44269504F + round;
-    const float n = sum - round;
-    return {(x - n * log2_upper) - n * log2_lower, from_bits(bits(sum) << 23U)};
+    const Split split = nearest_power<shift>(x);
+    return {(x - split.n * log2_upper) - split.n * log2_lower, split.scale};
 }
 
 /// exp(r) - 1 for |r| <= log(2) / 2
@@ -76,7 +91,6 @@ GRADWRIGHT_INLINE float exp_in_range(float x) {
 
 /// log(1 + f) + e log 2 for 1 + f in [sqrt(1/2), sqrt(2)]
 GRADWRIGHT_INLINE float log_reduced(float f, float e) {
-    constexpr float log2_upper = 0.693359375F, log2_lower = -2.12194440e-4F;
     const float p = polynomial(f, {0.333333105F, -0.249999866F, 0.20002225F, -0.16669251F, 0.142186746F,
                                -0.123843417F, 0.118729092F, -0.117898889F, 0.0691556782F});
     const float square = f * f;
@@ -95,6 +109,21 @@ GRADWRIGHT_INLINE Normalised normalise(float x) {
     return {static_cast<std::int32_t>(offset) >> 23, from_bits((offset & 0x7fffffU) + sqrt_half) - 1.0F};
 }
 
+/// log(1 + x) for 0 <= x <= 1
+GRADWRIGHT_INLINE float log1p_of_fraction(float x) {
+    const bool upper = x > 0.41421356F;
+    return log_reduced(upper ? 0.5F * x - 0.5F : x, upper ? 1.0F : 0.0F);
+}
+
+/// The value of log(x), or what it is where x is infinite, NaN, 0 or negative.
+GRADWRIGHT_INLINE float with_limits_of_log(float value, float x) {
+    const float beyond = x - std::numeric_limits<float>::max();  // at most 0 for finite x
+    value = value > beyond ? value : beyond;
+    const auto sign = static_cast<std::int32_t>(bits(x + 0.0F)) >> 31;  // all ones for x < 0
+    const float below = from_bits(bits(-infinity) | static_cast<std::uint32_t>(sign));
+    return x <= 0.0F ? below : value;
+}
+
 /// log(1 + x) for finite x > -1, given u = 1 + x rounded and what rounding lost, (1 + x) - u
 GRADWRIGHT_INLINE float log1p_compensated(float u, float lost) {
     const Normalised normal = normalise(u);
@@ -109,15 +138,18 @@ struct Gaussian {
 };
 
 GRADWRIGHT_INLINE Gaussian gaussian(float x, float scale) {
-    // x^2 needs more digits than one float holds: it is square + lost.
+    // x^2 needs more digits than one float holds.
 #if defined(__FMA__)
-    const float square = x * x, lost = std::fma(x, x, -square);
+    const float scaled = -scale * x;
+    const Split split = nearest_power<margin>(scaled * x);
+    const float upper = std::fma(scaled, x, -(split.n * log2_upper));
+    return {expm1_reduced(upper - split.n * log2_lower), split.scale};
 #else
     const float upper = from_bits(bits(x) & 0xfffff000U);  // squares exactly
     const float square = upper * upper, lost = (x - upper) * (x + upper);
-#endif
     const Reduced reduced = reduce<margin>(-scale * square);
     return {expm1_reduced(reduced.r - scale * lost), reduced.scale};
+#endif
 }
 
 /// factor exp(-scale x^2) normal_cdf(-y) exp(y^2 / 2) for y >= 0
@@ -136,65 +168,65 @@ GRADWRIGHT_INLINE float gaussian_tail(Gaussian gaussian, float y, float factor) 
 GRADWRIGHT_INLINE float abs(float x) { return std::fabs(x); }
 GRADWRIGHT_INLINE float sqrt(float x) { return std::sqrt(x); }
 
-/// exp(x) for x <= 0, cheaper than exp
-GRADWRIGHT_INLINE float exp_nonpositive(float x) {
-    const float value = detail::exp_in_range(x);
-    return x < -104.0F ? 0.0F : value;
+/// x, and `low` where x is less; NaN for NaN.  `low` is a constant.
+GRADWRIGHT_INLINE float at_least(float x, float low) {
+    low = detail::unfolded(low);
+    return low > x ? low : x;
 }
 
+/// x, and `high` where x is greater; NaN for NaN.  `high` is a constant.
+GRADWRIGHT_INLINE float at_most(float x, float high) {
+    high = detail::unfolded(high);
+    return high < x ? high : x;
+}
+
+/// exp(x) for x <= 0, cheaper than exp
+GRADWRIGHT_INLINE float exp_nonpositive(float x) { return detail::exp_in_range(at_least(x, -104.0F)); }
+
 GRADWRIGHT_INLINE float exp(float x) {
-    const detail::Reduced reduced = detail::reduce(x);
+    const detail::Reduced reduced = detail::reduce(at_most(at_least(x, -104.0F), 89.0F));
     // 2^n itself may be out of range where the result is not: scale twice.
     const std::uint32_t exponent = detail::bits(reduced.scale) - 0x3f800000U;
     const std::uint32_t half =
         static_cast<std::uint32_t>(static_cast<std::int32_t>(exponent) >> 1) & 0xff800000U;
     const float first = detail::from_bits(half + 0x3f800000U);
     const float second = detail::from_bits(exponent - half + 0x3f800000U);
-    float value = (1.0F + detail::expm1_reduced(reduced.r)) * first * second;
-    value = x < -104.0F ? 0.0F : value;
-    return x > 89.0F ? detail::infinity : value;
+    return (1.0F + detail::expm1_reduced(reduced.r)) * first * second;
 }
 
 /// exp(x) - 1
 GRADWRIGHT_INLINE float expm1(float x) {
     // (2^n - 1) + 2^n tail, all halved: 2^n may be infinite where the result is not.
-    const detail::Reduced reduced = detail::reduce<-1>(x);
+    const float limited = at_most(at_least(x, -18.0F), 89.0F);
+    const detail::Reduced reduced = detail::reduce<-1>(limited);
     const float tail = detail::expm1_reduced(reduced.r);
     float value = (reduced.scale * tail + (reduced.scale - 0.5F)) * 2.0F;
-    value = x == reduced.r ? tail : value;  // n = 0: nothing may be lost to halving
-    value = x == 0.0F ? x : value;          // keeps the sign of zero
-    value = x < -18.0F ? -1.0F : value;
-    return x > 89.0F ? detail::infinity : value;
+    value = limited == reduced.r ? tail : value;  // n = 0: nothing may be lost to halving
+    return x == 0.0F ? x : value;                 // keeps the sign of zero
 }
 
 GRADWRIGHT_INLINE float log(float x) {
     const bool subnormal = x < std::numeric_limits<float>::min();
     const detail::Normalised normal = detail::normalise(subnormal ? x * 8388608.0F : x);
     const float e = static_cast<float>(normal.e) - (subnormal ? 23.0F : 0.0F);
-    float value = detail::log_reduced(normal.f, e);
-    value = x < detail::infinity ? value : x;
-    value = x == 0.0F ? -detail::infinity : value;
-    return x < 0.0F ? detail::nan : value;
+    return detail::with_limits_of_log(detail::log_reduced(normal.f, e), x);
 }
 
 /// log(1 + x)
 GRADWRIGHT_INLINE float log1p(float x) {
     const float u = 1.0F + x;
     float value = detail::log1p_compensated(u, x > 1.0F ? 1.0F - (u - x) : x - (u - 1.0F));
-    value = x < detail::infinity ? value : x;
     value = x == 0.0F ? x : value;  // keeps the sign of zero
-    value = x == -1.0F ? -detail::infinity : value;
-    return x < -1.0F ? detail::nan : value;
+    return detail::with_limits_of_log(value, u);
 }
 
 GRADWRIGHT_INLINE float tanh(float x) {
     const float positive = abs(x), square = x * x;
     const float p = detail::polynomial(square, {-0.333333194F, 0.133326367F, -0.0538568497F, 0.0210883114F,
                                        -0.00629566517F});
-    const detail::Reduced reduced = detail::reduce(2.0F * positive);
+    const detail::Reduced reduced = detail::reduce(2.0F * at_most(positive, 9.5F));
     const float e = reduced.scale * (1.0F + detail::expm1_reduced(reduced.r));
     float value = 1.0F - 2.0F / (e + 1.0F);
-    value = positive > 9.5F ? 1.0F : value;
     value = positive < 0.55F ? positive + positive * square * p : value;
     return std::copysign(value, x);
 }
@@ -210,54 +242,76 @@ GRADWRIGHT_INLINE float sigmoid(float x) {
 
 /// log(1 + exp(x))
 GRADWRIGHT_INLINE float softplus(float x) {
-    const float e = detail::exp_in_range(-abs(x));
-    const float u = 1.0F + e;
-    float value = detail::log1p_compensated(u, e - (u - 1.0F));
-    value = abs(x) > 104.0F ? 0.0F : value;
-    return x > 0.0F ? x + value : value;
+    return at_least(x, 0.0F) + detail::log1p_of_fraction(exp_nonpositive(-abs(x)));
 }
 
 GRADWRIGHT_INLINE float erf(float x) {
     const float positive = abs(x), square = x * x;
     const float near = detail::polynomial(square, {0.128379166F, -0.376126289F, 0.112836242F, -0.0268555861F,
                                           0.00519193616F, -0.000804361072F, 7.96824024e-05F});
-    const float logarithm = detail::polynomial(positive, {-0.00012606931F, -1.12796664F, -0.636686862F,
+    const float limited = at_most(positive, 4.0F);
+    const float logarithm = detail::polynomial(limited, {-0.00012606931F, -1.12796664F, -0.636686862F,
                                                -0.104370691F, 0.0224405024F, -0.00309724244F, 0.00020148691F});
     const detail::Reduced reduced = detail::reduce(logarithm);
     float value = 1.0F - reduced.scale * (1.0F + detail::expm1_reduced(reduced.r));
-    value = positive > 4.0F ? 1.0F : value;
     value = positive < 0.86F ? positive + positive * near : value;
     return std::copysign(value, x);
 }
 
 /// 1 - erf(x)
 GRADWRIGHT_INLINE float erfc(float x) {
-    const float positive = abs(x);
-    float value = detail::gaussian_tail(detail::gaussian(x, 1.0F), 1.41421356F * positive, 2.0F * detail::unit);
-    value = positive > 10.1F ? 0.0F : value;
+    const float positive = at_most(abs(x), 10.1F);  // beyond, it is less than any float
+    const detail::Gaussian gaussian = detail::gaussian(positive, 1.0F);
+    const float value = detail::gaussian_tail(gaussian, 1.41421356F * positive, 2.0F * detail::unit);
     return x < 0.0F ? 2.0F - value : value;
 }
 
+namespace detail {
+
+/// x, limited to where the density of a standard normal variable is more than half the least float.
+GRADWRIGHT_INLINE float within_normal(float x) { return at_most(at_least(x, -14.4F), 14.4F); }
+
+/// The distribution function at -y, for 0 <= y < 15.
+GRADWRIGHT_INLINE float normal_tail(float y) { return gaussian_tail(gaussian(y, 0.5F), y, unit); }
+
+/// The density at y, for |y| < 15.
+GRADWRIGHT_INLINE float normal_density(float y) {
+    constexpr float peak = unit * 0.398942280F;
+    const Gaussian exponential = gaussian(y, 0.5F);
+    return (peak + peak * exponential.t) * exponential.power;
+}
+
+}  // namespace detail
+
 /// The distribution function of a standard normal variable, erfc(-x / sqrt(2)) / 2.
 GRADWRIGHT_INLINE float normal_cdf(float x) {
-    const float positive = abs(x);
-    float value = detail::gaussian_tail(detail::gaussian(x, 0.5F), positive, detail::unit);
-    value = positive > 14.3F ? 0.0F : value;
-    return x > 0.0F ? 1.0F - value : value;
+    const float tail = detail::normal_tail(abs(detail::within_normal(x)));
+    return x > 0.0F ? 1.0F - tail : tail;
 }
 
 /// The density of a standard normal variable, exp(-x^2 / 2) / sqrt(2 pi).
 GRADWRIGHT_INLINE float normal_pdf(float x) {
-    constexpr float peak = detail::unit * 0.398942280F;
-    const detail::Gaussian gaussian = detail::gaussian(x, 0.5F);
-    const float value = (peak + peak * gaussian.t) * gaussian.power;
-    return abs(x) > 14.5F ? 0.0F : value;
+    return detail::normal_density(abs(detail::within_normal(x)));
+}
+
+/// x normal_cdf(x), and its limits 0 and infinity far out
+GRADWRIGHT_INLINE float times_normal_cdf(float x) {
+    const float y = abs(detail::within_normal(x));
+    return at_least(x, -0.0F) - y * detail::normal_tail(y);
+}
+
+/// x normal_pdf(x), and its limit 0 far out
+GRADWRIGHT_INLINE float times_normal_pdf(float x) {
+    const float y = detail::within_normal(x);
+    return y * detail::normal_density(abs(y));
 }
 
 // ---- double --------------------------------------------------------------------------------------
 
 GRADWRIGHT_INLINE double abs(double x) { return std::fabs(x); }
 GRADWRIGHT_INLINE double sqrt(double x) { return std::sqrt(x); }
+GRADWRIGHT_INLINE double at_least(double x, double low) { return low > x ? low : x; }
+GRADWRIGHT_INLINE double at_most(double x, double high) { return high < x ? high : x; }
 inline double exp(double x) { return std::exp(x); }
 inline double exp_nonpositive(double x) { return std::exp(x); }
 inline double expm1(double x) { return std::expm1(x); }
@@ -293,6 +347,9 @@ inline double normal_pdf(double x) {
     const double lost = square < 1e4 ? std::fma(x, x, -square) : 0.0;
     return 0.3989422804014327 * (std::exp(-0.5 * square) * (1.0 - 0.5 * lost));
 }
+
+inline double times_normal_cdf(double x) { return at_least(x, -40.0) * normal_cdf(x); }
+inline double times_normal_pdf(double x) { return at_most(at_least(x, -40.0), 40.0) * normal_pdf(x); }
 
 // ---- both ----------------------------------------------------------------------------------------
 
