@@ -112,6 +112,11 @@ def weights(
     return _find(name)(rng, outputs, inputs, **parameters)
 
 
+def scales(name: str) -> bool:
+    """Whether the weights depend on the number of inputs."""
+    return _find(name) not in (uniform, normal, zeros)
+
+
 def _find(name: str) -> Callable[..., Array]:
     if _ALIASES.get(name, name) not in _ALL:
         raise ValueError(unknown("initialiser", name, NAMES))

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-# Initial values of the parameters an activation learns.
-LEARNED = {
+# Initial values of the parameters an activation learns: prelu one a feature, srelu single numbers.
+LEARNED: dict[str, dict[str, float]] = {
     "prelu": {"alpha": 0.25},
-    "srelu": {"al": 0.0, "tl": 0.0, "ar": 0.0, "tr": 1.0},
+    "srelu": {"t_left": 0.0, "a_left": 0.1, "t_right": 1.0, "a_right": 1.0},
 }
+LEARNED_NUMBERS = ("srelu",)
 _IDENTITY = ("identity", "linear")
 
 
@@ -36,6 +37,12 @@ class Face:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # with their defaults
     options: tuple[str, ...] = ()  # keyword-only arguments
     counts_steps: bool = False  # an optimizer whose rule depends on the number of the step
+
+
+def learned_shapes(activation: str, outputs: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters that an activation of so many features learns."""
+    shape = (1,) if activation in LEARNED_NUMBERS else (outputs,)
+    return dict.fromkeys(LEARNED.get(activation, {}), shape)
 
 
 def whole(value: Any) -> bool:
@@ -66,7 +73,7 @@ def face(name: str) -> Face:
             options.append(item.name)
         elif item.annotation in ("Array", "np.ndarray"):
             arrays.append(item.name)
-        elif item.name != "t":
+        elif item.name != "t" and item.name not in LEARNED.get(name, {}):
             scalars[item.name] = item.default
     counts = "t" in inspect.signature(function).parameters
     kind = _kind(name, kernel, arrays)
@@ -76,7 +83,7 @@ def face(name: str) -> Face:
 def _kind(name: str, kernel: ModuleType, arrays: list[str]) -> str:
     if hasattr(kernel, "update"):
         return "optimizer"
-    if "T" in arrays:
+    if arrays[1:] == ["T"]:
         return "loss"
     if arrays in (["X"], ["Z"]) or name in LEARNED:
         return "activation"

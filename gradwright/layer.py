@@ -76,8 +76,9 @@ class Layer:
         self.a: Array | None = None
         self._seed, self._number = seed, number
         self._pullbacks: list[tuple[str, Callable[[Array], Any]]] = []
-        self._linear = kernels.module(target, "linear")
-        self._learned = [name for name in own if name not in ("W", "b", "gamma", "beta")]
+        self._linear = kernels.module(target, "masked_linear" if described.sparse else "linear")
+        self._pattern = _Pattern(described, own) if described.sparse else None
+        self._learned = list(kernels.LEARNED.get(described.activation, {}))
         name = described.activation
         self._activation = None if name == "identity" else kernels.module(target, name)
         if described.batchnorm:
@@ -86,10 +87,25 @@ class Layer:
         if described.dropout:
             self._dropout = kernels.module(target, "dropout")
 
-    W = property(lambda self: self.parameters["W"], doc="The weights, (n_out, n_in).")
-    b = property(lambda self: self.parameters["b"], doc="The bias, (n_out,).")
-    DW = property(lambda self: self.gradients.get("W"), doc="The gradient of W, or None.")
-    Db = property(lambda self: self.gradients.get("b"), doc="The gradient of b, or None.")
+    @property
+    def W(self) -> Array:
+        """The weights, (n_out, n_in); of a sparse layer a dense copy."""
+        return self.parameters["W"] if self._pattern is None else self._pattern.dense()
+
+    @property
+    def b(self) -> Array:
+        """The bias, (n_out,)."""
+        return self.parameters["b"]
+
+    @property
+    def DW(self) -> Array | None:
+        """The gradient of W; of a sparse layer that of its values. None before `backward`."""
+        return self.gradients.get("W" if self._pattern is None else "W.values")
+
+    @property
+    def Db(self) -> Array | None:
+        """The gradient of b. None before `backward`."""
+        return self.gradients.get("b")
 
     def __repr__(self) -> str:
         described = self.specification
@@ -106,29 +122,31 @@ class Layer:
         if training:
             self._pullbacks.clear()
             return self._forward_training(X, step, activate)
-        value: Array = self._linear.forward(X, self.W, self.b)
+        value: Array = self._linear.forward(X, *self._weights())
         if self.specification.batchnorm:
             value = self._batchnorm_inference.forward(
                 value, self.statistics["mean"], self.statistics["variance"],
                 self.parameters["gamma"], self.parameters["beta"], BATCHNORM_EPSILON,
             ).Y  # fmt: skip
         if self._activation is not None and activate:
-            learned = (self.parameters[name] for name in self._learned)
-            result = self._activation.forward(value, *learned, **self.specification.parameters)
+            result = self._activation.forward(
+                value, *self._learned_values(), **self.specification.parameters
+            )
             value = result[0] if isinstance(result, tuple) else result
         return value
 
     def _forward_training(self, X: Array, step: int, activate: bool) -> Array:
         described, keep = self.specification, self._pullbacks.append
         value: Array
-        value, pullback = self._linear.vjp(X, self.W, self.b)
+        value, pullback = self._linear.vjp(X, *self._weights())
         self.a_prev, self.z = X, value
         keep(("linear", pullback))
         if described.batchnorm:
             value = self._normalise(value)
         if self._activation is not None and activate:
-            learned = [self.parameters[name] for name in self._learned]
-            value, pullback = self._activation.vjp(value, *learned, **described.parameters)
+            value, pullback = self._activation.vjp(
+                value, *self._learned_values(), **described.parameters
+            )
             keep(("activation", pullback))
         if described.dropout:
             mask = dropout_mask(
@@ -138,6 +156,17 @@ class Layer:
             keep(("dropout", pullback))
         self.a = value
         return value
+
+    def _weights(self) -> tuple[Array, ...]:
+        """What the linear kernel takes behind X."""
+        mask = () if self._pattern is None else (self._pattern.mask,)
+        return (self.W, self.b, *mask)
+
+    def _learned_values(self) -> list[Any]:
+        """The activation's parameters as its kernel takes them: rows, or single numbers."""
+        single = self.specification.activation in kernels.LEARNED_NUMBERS
+        own = (self.parameters[name] for name in self._learned)
+        return [float(array[0]) if single else array for array in own]
 
     def _normalise(self, X: Array) -> Array:
         """Batch normalisation with the batch's statistics, which the running ones follow."""
@@ -165,15 +194,42 @@ class Layer:
             part, pullback = self._pullbacks.pop()
             found = pullback(gradient)
             if part == "linear":
-                gradient, self.gradients["W"], self.gradients["b"] = found
+                gradient, DW, self.gradients["b"] = found[:3]
+                if self._pattern is None:
+                    self.gradients["W"] = DW
+                else:
+                    self.gradients["W.values"] = self._pattern.gathered(DW)
             elif part == "batchnorm":
                 gradient, self.gradients["gamma"], self.gradients["beta"] = found
             elif part == "activation" and self._learned:
                 gradient = found[0]
-                self.gradients.update(zip(self._learned, found[1:], strict=True))
+                for name, own in zip(self._learned, found[1:], strict=True):
+                    like = self.parameters[name]
+                    self.gradients[name] = np.asarray(own, like.dtype).reshape(like.shape)
             else:
                 gradient = found
         return gradient
+
+
+class _Pattern:
+    """The places of a sparse layer's weights; kernels get a dense matrix and its mask."""
+
+    def __init__(self, described: LayerSpecification, parameters: Mapping[str, Array]) -> None:
+        self._values = parameters["W.values"]
+        indptr, self._columns = parameters["W.indptr"], parameters["W.indices"]
+        self._rows = np.repeat(np.arange(described.outputs), np.diff(indptr))
+        self.mask = np.zeros((described.outputs, described.inputs), self._values.dtype)
+        self.mask[self._rows, self._columns] = 1
+
+    def dense(self) -> Array:
+        """The weights with zeros where there are none."""
+        W = np.zeros_like(self.mask)
+        W[self._rows, self._columns] = self._values
+        return W
+
+    def gathered(self, DW: Array) -> Array:
+        """The entries of a gradient where weights are."""
+        return np.ascontiguousarray(DW[self._rows, self._columns])
 
 
 def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
@@ -190,8 +246,8 @@ def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
         found[f"{prefix}b"] = (K,)
         if layer.batchnorm:
             found[f"{prefix}gamma"] = found[f"{prefix}beta"] = (K,)
-        for name in kernels.LEARNED.get(layer.activation, {}):
-            found[f"{prefix}{name}"] = (K,)
+        for name, shape in kernels.learned_shapes(layer.activation, K).items():
+            found[f"{prefix}{name}"] = shape
     return found
 
 
@@ -202,14 +258,35 @@ def initial_arrays(described: Specification) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for number, layer in enumerate(described.layers, start=1):
         prefix, K = f"layer{number}.", layer.outputs
-        W = initialisers.weights(
-            described.init, described.init_parameters, rng, K, layer.inputs
-        )
-        arrays[f"{prefix}W"] = np.ascontiguousarray(W, dtype)
+        W = initialisers.weights(described.init, described.init_parameters, rng, K, layer.inputs)
+        if layer.sparse:
+            found = sparse_weights(W, layer.density, described.init, rng)
+            values, arrays[f"{prefix}W.indices"], arrays[f"{prefix}W.indptr"] = found
+            arrays[f"{prefix}W.values"] = values.astype(dtype)
+        else:
+            arrays[f"{prefix}W"] = np.ascontiguousarray(W, dtype)
         arrays[f"{prefix}b"] = np.zeros(K, dtype)
         if layer.batchnorm:
             arrays[f"{prefix}gamma"] = np.ones(K, dtype)
             arrays[f"{prefix}beta"] = np.zeros(K, dtype)
         for name, value in kernels.LEARNED.get(layer.activation, {}).items():
-            arrays[f"{prefix}{name}"] = np.full(K, value, dtype)
-    return arrays
+            shape = kernels.learned_shapes(layer.activation, K)[name]
+            arrays[f"{prefix}{name}"] = np.full(shape, value, dtype)
+    return {name: arrays[name] for name in shapes(described)}
+
+
+def sparse_weights(
+    W: Array, density: float, init: str, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Values, column indices and row starts (CSR) of a random share of the entries of W.
+
+    Fewer inputs a unit: initialisers that scale with the number of inputs are scaled up for it.
+    """
+    K, D = W.shape
+    count = round(density * K * D)
+    chosen = np.sort(rng.permutation(K * D)[:count])
+    values = W.reshape(-1)[chosen]
+    if initialisers.scales(init):
+        values = values / np.sqrt(count / (K * D))
+    indptr = np.searchsorted(chosen, np.arange(K + 1) * D)
+    return values, (chosen % D).astype(np.int32), indptr.astype(np.int32)

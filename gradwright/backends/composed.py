@@ -22,11 +22,6 @@ class Composed:
     def __init__(
         self, target: str, specification: Specification, arrays: Mapping[str, Array]
     ) -> None:
-        if any(layer.sparse for layer in specification.layers):
-            raise ValueError(
-                f"the {target} kernels, layer by layer, have no sparse layers; use backend='cpp' "
-                "or density=1"
-            )
         self.specification = specification
         self._target = target
         self._parameters = {name: array.copy() for name, array in arrays.items()}
@@ -47,7 +42,9 @@ class Composed:
 
     def describe(self) -> str:
         """One line that says what runs."""
-        return f"{self._target} kernels, layer by layer"
+        sparse = any(layer.sparse for layer in self.specification.layers)
+        as_dense = "; sparse layers as masked dense products" if sparse else ""
+        return f"{self._target} kernels, layer by layer{as_dense}"
 
     def parameters(self) -> dict[str, Array]:
         """The trained arrays, live."""
@@ -100,7 +97,7 @@ class Composed:
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the kept gradients."""
         gradients = dict(self._gradients())
-        if len(gradients) < len(self._parameters):
+        if len(gradients) < len(self._optimizer.trained):
             raise RuntimeError("update needs the gradients of a backward pass before it")
         self._optimizer.step(gradients, learning_rate)
 
@@ -182,9 +179,10 @@ class Optimizer:
         self._face = kernels.face(specification.optimizer)
         self._kernel = kernels.module(target, specification.optimizer)
         self._specification = specification
-        self._parameters, self._step = parameters, state["step"]
+        self.trained = {name: a for name, a in parameters.items() if a.dtype.kind == "f"}
+        self._step = state["step"]
         self._states: dict[str, tuple[Array, ...]] = {}
-        for name, theta in parameters.items():
+        for name, theta in self.trained.items():
             initial = self._kernel.initial_state(theta) if self._has_state() else ()
             self._states[name] = tuple(initial)
             for field, array in zip(getattr(initial, "_fields", ()), initial, strict=True):
@@ -201,9 +199,9 @@ class Optimizer:
         if described.clip_norm is not None and norm > described.clip_norm:
             scale = described.clip_norm / norm
         number = int(self._step[0]) + 1
-        for name, theta in self._parameters.items():
+        for name, theta in self.trained.items():
             g = gradients[name] if scale == 1.0 else gradients[name] * theta.dtype.type(scale)
-            decays = name.endswith(".W")
+            decays = name.endswith((".W", ".W.values"))
             if described.weight_decay and decays:
                 g = g + theta.dtype.type(described.weight_decay) * theta
             options = dict(described.optimizer_parameters)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradwright import kernels
+from gradwright import kernels, schedules
 from gradwright.backends.interrupts import between_batches
 from gradwright.training import targets as encoding
 from gradwright.training.arrays import as_matrix, row_blocks
@@ -40,14 +42,15 @@ def train(
         raise TypeError(f"epochs is {epochs!r}, expected a whole number")
     if epochs < 0:
         raise ValueError(f"expected epochs >= 0, got {epochs}")
+    usual = kernels.face(net.specification.optimizer).hyperparameters["learning_rate"]
     if options.get("learning_rate") is None:
-        rule = kernels.face(net.specification.optimizer)
-        options["learning_rate"] = rule.hyperparameters["learning_rate"]
+        options["learning_rate"] = usual
     chosen = TrainingOptions.create(options)
     run = Run(net, X, y, chosen, validation_data, sample_weight, callbacks)
+    run.complete_schedule(usual, int(epochs))
     step = int(net.backend.state()["step"][0])
     done = net.progress.epoch
-    net.progress = Progress(done, done + int(epochs), step, step, options=chosen.to_json())
+    net.progress = Progress(done, done + int(epochs), step, step, options=run.options.to_json())
     net.history.stopped = ""
     return run.go(verbose)
 
@@ -75,7 +78,7 @@ class Run:
         self, net: MLP, X: Any, y: Any, options: TrainingOptions, validation_data: Any,
         sample_weight: Any, callbacks: Sequence[Callback],
     ) -> None:  # fmt: skip
-        self._net, self._options, self._callbacks = net, options, tuple(callbacks)
+        self._net, self.options, self._callbacks = net, options, tuple(callbacks)
         self._rate = schedule(options.learning_rate)
         self._metrics = [evaluator(net.specification, item) for item in options.metrics]
         self._validation: tuple[Array, Array] | None = None
@@ -83,7 +86,7 @@ class Run:
         self._source = self._sources(X, y, validation_data, sample_weight)
 
     def _sources(self, X: Any, y: Any, validation_data: Any, sample_weight: Any) -> Source:
-        net, options = self._net, self._options
+        net, options = self._net, self.options
         spec = net.specification
         if validation_data is not None:
             if options.validation_split:
@@ -116,23 +119,37 @@ class Run:
         return ArraySource(spec, X, y, rows, options.batch_size, options.shuffle, weight)
 
     def _split(self, count: int) -> tuple[Array, Array]:
-        apart = round(count * self._options.validation_split)
+        apart = round(count * self.options.validation_split)
         if not 0 < apart < count:
             raise ValueError(
-                f"validation_split {self._options.validation_split} of {count} samples leaves "
+                f"validation_split {self.options.validation_split} of {count} samples leaves "
                 "nothing on one side"
             )
         order = generator(self._net.specification.seed, 2).permutation(count)
         return np.sort(order[apart:]), np.sort(order[:apart])
 
     def _require_enough(self, count: int) -> None:
-        size = min(self._options.batch_size or count, count)
+        size = min(self.options.batch_size or count, count)
         single = size == 1 or count % size == 1
         if single and any(layer.batchnorm for layer in self._net.specification.layers):
             raise ValueError(
                 f"batch normalisation needs more than one sample a batch, but {count} samples in "
                 f"batches of {size} leave one alone; choose another batch_size"
             )
+
+    def complete_schedule(self, learning_rate: float, epochs: int) -> None:
+        """Give a schedule by name the optimizer's usual rate and the steps of this fit."""
+        given = self.options.learning_rate
+        if callable(given) or not isinstance(given, (str, tuple, list)):
+            return
+        name, parameters = (given, {}) if isinstance(given, str) else given
+        usual = {"learning_rate": learning_rate}
+        if self._source.batches:
+            usual["steps"] = max(1, self._source.batches * epochs)
+        takes = inspect.signature(schedules.SCHEDULES[name]).parameters
+        complete = {key: value for key, value in usual.items() if key in takes} | dict(parameters)
+        self.options = replace(self.options, learning_rate=(name, complete))
+        self._rate = schedule(self.options.learning_rate)
 
     def go(self, verbose: Any) -> History:
         """All epochs up to the target."""
@@ -233,11 +250,11 @@ class Run:
 
     def _watch(self, history: History) -> None:
         """Early stopping: keep the best weights, stop when there are no better ones for long."""
-        progress, patience = self._net.progress, self._options.patience
+        progress, patience = self._net.progress, self.options.patience
         if patience is None:
             return
         loss = (history.validation_loss or history.loss)[-1]
-        if loss < progress.best_loss - self._options.min_delta or not progress.best:
+        if loss < progress.best_loss - self.options.min_delta or not progress.best:
             progress.best_loss, progress.best_epoch = loss, progress.epoch
             progress.best = _kept(self._net)
         elif progress.epoch - progress.best_epoch >= patience:
@@ -247,8 +264,8 @@ class Run:
             )
 
     def _save(self) -> None:
-        if self._options.checkpoint is not None:
-            self._net.save(self._options.checkpoint)
+        if self.options.checkpoint is not None:
+            self._net.save(self.options.checkpoint)
 
     def _tell(self, event: str) -> bool:
         """Call the callbacks of an event; whether one of them ends the training."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradwright import schedules
 from gradwright.kernels import unknown, whole
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -131,8 +132,6 @@ def schedule(learning_rate: Any) -> Callable[[int], float]:
     if callable(learning_rate):
         return lambda step: _rate(learning_rate(step))
     if isinstance(learning_rate, (str, tuple, list)):
-        from gradwright import schedules
-
         name, parameters = (
             (learning_rate, {}) if isinstance(learning_rate, str) else tuple(learning_rate)
         )
