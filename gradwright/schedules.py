@@ -17,6 +17,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from operator import index
 from typing import Any
 
@@ -156,7 +157,7 @@ def _milestones(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{name}: milestones is {type(value).__name__}, expected a list of steps")
     steps = tuple(_count(name, "milestones", v, 1) for v in value)
-    if any(a >= b for a, b in zip(steps, steps[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(steps)):
         raise ValueError(f"{name}: expected milestones in ascending order, got {list(steps)}")
     return steps
 

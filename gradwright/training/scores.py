@@ -55,6 +55,6 @@ def _truth(spec: Specification, y: Any) -> Array:
     if spec.task == "multiclass":
         return np.asarray(array.argmax(axis=1)) if array.ndim == 2 else array
     if spec.task == "multilabel" and array.ndim == 1:
-        return np.eye(spec.sizes[-1], dtype=np.int64)[array]
+        return np.asarray(np.eye(spec.sizes[-1], dtype=np.int64)[array])
     found = np.asarray(array > 0.5, np.int64)
     return found.reshape(-1) if spec.task == "binary" else found

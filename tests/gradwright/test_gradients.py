@@ -100,7 +100,7 @@ def test_every_loss_is_checked():
 
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_gradients_at_every_depth(depth):
-    sizes = [3, *[5, 4] * 3][:depth] + [2]
+    sizes = [*[3, 5, 4, 5, 4, 5][:depth], 2]
     net = build(sizes, ["silu"] * (depth - 1) + ["softmax"], batchnorm=True, dropout=0.2)
     check(net, 6)
 
