@@ -18,6 +18,8 @@ from gradwright.composition import compose
 
 from .derivation import Derivation, derive_all
 from .errors import NotationError, unknown_layer
+from .gain_table import render_gains
+from .gains import Gain, find_gains
 from .inputs import built_in_scripts
 from .network import derive_network
 from .notation import Layer
@@ -40,6 +42,7 @@ class Outcome:
     sources: dict[str, dict[str, str]]
     verification: dict[str, Any]
     seconds: float
+    gains: tuple[Gain, ...] = ()
 
     @property
     def name(self) -> str:
@@ -170,10 +173,11 @@ def _finish(make: Callable[[], AnyDerivation], targets: tuple[str, ...]) -> Outc
     sources = {name: TARGETS[name].render(derivation) for name in targets}
     backends = backends_of(derivation, sources)
     if isinstance(derivation, OptimizerDerivation):
-        verification = verify_optimizer(derivation, backends)
+        verification, gains = verify_optimizer(derivation, backends), ()
     else:
         verification = verify(derivation, backends)
-    return Outcome(derivation, sources, verification, time.perf_counter() - start)
+        gains = find_gains([derivation.program])
+    return Outcome(derivation, sources, verification, time.perf_counter() - start, gains)
 
 
 def render(
@@ -188,7 +192,14 @@ def render(
         package = TARGETS[target].render_package(derivations)
         files |= {f"{target}/{path}": text for path, text in package.items()}
     items = [(o.derivation, o.verification, _main_sources(o)) for o in outcomes]
+<<<<<<< HEAD
     files |= {f"reports/{path}": text for path, text in render_reports(items, networks).items()}
+=======
+    gains = [gain for outcome in outcomes for gain in outcome.gains]
+    files |= {f"reports/{path}": text for path, text in render_reports(items, gains).items()}
+    if gains:
+        files["gains.py"] = render_gains(gains)
+>>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
     return dict(sorted(files.items()))
 
 

@@ -162,7 +162,7 @@ def _branches(expr: sp.Piecewise) -> Box:
     rows = []
     for value, condition in expr.args:
         otherwise = condition in (sp.true, True)
-        shown = Words("otherwise") if otherwise else row(Words("if "), _condition(condition))
+        shown = Words("otherwise") if otherwise else row(Words("if\N{NO-BREAK SPACE}"), _condition(condition))
         rows.append((scalar_box(value), shown))
     return Cases(tuple(rows))
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..gains import Gain
 from .data import report_data
 from .markdown import to_markdown
 from .subject import Subject
@@ -18,9 +19,13 @@ from .subject import Subject
 Item = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
 
+<<<<<<< HEAD
 def render_reports(
     items: Sequence[Item], networks: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
+=======
+def render_reports(items: Sequence[Item], gains: Sequence[Gain] = ()) -> dict[str, str]:
+>>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
     """Pages by path under generated/reports, for (derivation, verification, sources) each.
 
     `networks` are names and titles of pages about whole networks, for the index.
@@ -32,10 +37,18 @@ def render_reports(
     results = [verification for _, verification, _ in items]
     found = [report_data(s, r) for s, r in zip(subjects, results, strict=True)]
     texts = {
+<<<<<<< HEAD
         "index.html": index_page(found, tuple(networks)),
+=======
+        "index.html": index_page(found, bool(gains)),
+>>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
         "primitives.html": primitives_page(),
         "style.css": style_sheet(),
     }
+    if gains:
+        from .gains import gains_page
+
+        texts["gains.html"] = gains_page(gains)
     for subject, data, (_, _, sources) in zip(subjects, found, items, strict=True):
         name = data["layer"]
         texts[f"{name}.html"] = layer_page(subject, data, sources)

@@ -63,29 +63,40 @@ def _thousands(number: int) -> str:
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _render(template: str, **values: Any) -> str:
+def render_page(template: str, **values: Any) -> str:
+    """A template of templates/report with its values, escaped."""
     return _pages().get_template(f"report/{template}").render(**values)
 
 
 def style_sheet() -> str:
-    return _render("style.css.j2")
+    return render_page("style.css.j2")
 
 
+<<<<<<< HEAD
 def index_page(
     found: Sequence[Mapping[str, Any]], networks: Sequence[tuple[str, str]] = ()
 ) -> str:
     """All layers, grouped by script in the order given, and whole networks by name and title."""
+=======
+def index_page(found: Sequence[Mapping[str, Any]], has_gains: bool = False) -> str:
+    """All layers, grouped by script in the order given."""
+>>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for data in found:
         groups.setdefault(data["script"]["path"], []).append(data)
     mutants = [data["verification"].get("mutants") for data in found]
     planted = [m for m in mutants if m]
     names = {g["variable"] for data in found for g in data["gradients"]}
-    return _render(
+    return render_page(
         "index.html.j2",
         groups=groups,
+<<<<<<< HEAD
         networks=networks,
         gradient={name: _math(Name(f"D{name}")) for name in sorted(names)},
+=======
+        has_gains=has_gains,
+        gradient={name: math_markup(Name(f"D{name}")) for name in sorted(names)},
+>>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
         count=len(found),
         proved=sum(data["verification"].get("P1") == "proved" for data in found),
         killed=sum(m["killed"] for m in planted),
@@ -96,7 +107,7 @@ def index_page(
 def layer_page(subject: Subject, data: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     """One layer or optimizer; sections without content are left out."""
     program, results = subject.program, data["verification"]
-    return _render(
+    return render_page(
         "layer.html.j2",
         data=data,
         inputs=[_input(item, subject.is_optimizer) for item in subject.inputs],
@@ -107,7 +118,7 @@ def layer_page(subject: Subject, data: Mapping[str, Any], sources: Mapping[str, 
         sweep=[_line(line) for line in subject.sweep],
         simplified=[_line(line) for line in subject.simplification],
         fold=len(subject.sweep) + len(subject.simplification) > _FOLD_BEYOND,
-        upstream=_math(Name(program.upstream)) if program else "",
+        upstream=math_markup(Name(program.upstream)) if program else "",
         stable=_stable_forms(subject),
         drawing=draw(program) if program else None,
         sources=[_source(target, text) for target, text in sources.items()],
@@ -146,7 +157,7 @@ def primitives_page() -> str:
             "equations": [math for node in found[-2:] for math in _rule(node)],
             "proved": proved.get(name),
         })  # fmt: skip
-    return _render("primitives.html.j2", rows=rows)
+    return render_page("primitives.html.j2", rows=rows)
 
 
 def _typeset(formula: str) -> Markup:
@@ -160,15 +171,15 @@ def _typeset(formula: str) -> Markup:
 def _rule(node: Expr) -> list[Markup]:
     """Y = f(A) and the gradient of every operand, DY generic."""
     gradients = primitives.primitive(node.op).gradient(node, ex.symbol("DY", node.shape))
-    parts = [_math(row(Name("Y"), Operator("="), expression_box(node)))]
+    parts = [math_markup(row(Name("Y"), Operator("="), expression_box(node)))]
     for argument, gradient in zip(node.args, gradients, strict=True):
         if argument.op == "symbol" and gradient is not None:
             left = Name(f"D{argument.attr}")
-            parts.append(_math(row(left, Operator("="), expression_box(gradient))))
+            parts.append(math_markup(row(left, Operator("="), expression_box(gradient))))
     return parts
 
 
-def _math(box: Box, alternative: str = "") -> Markup:
+def math_markup(box: Box, alternative: str = "") -> Markup:
     return Markup(math_element(box, alternative))  # noqa: S704 - `formula` escapes names
 
 
@@ -187,12 +198,12 @@ def _line(line: Line) -> dict[str, Any]:
 def _input(item: Input, entry_only: bool) -> dict[str, Any]:
     """x ∈ its space; an optimizer's arrays may have any shape."""
     if entry_only and item.role in ("parameter", "gradient", "state"):
-        return {"math": _math(Name(item.name)), "role": role_text(item)}
+        return {"math": math_markup(Name(item.name)), "role": role_text(item)}
     if item.role == "step":
         counted = row(Name(item.name), Operator("="), Words("1, 2, 3, …"))
-        return {"math": _math(counted), "role": role_text(item)}
+        return {"math": math_markup(counted), "role": role_text(item)}
     space = row(Name(item.name), Operator("∈"), _space(item.shape, item.domain))
-    return {"math": _math(space), "role": role_text(item)}
+    return {"math": math_markup(space), "role": role_text(item)}
 
 
 def _space(shape: ex.Shape, domain: str) -> Box:
@@ -208,12 +219,12 @@ def _space(shape: ex.Shape, domain: str) -> Box:
 
 
 def _where(subject: Subject) -> list[Markup]:
-    lines = [_math(definition(f)) for f in subject.functions]
+    lines = [math_markup(definition(f)) for f in subject.functions]
     divisor = subject.program.divisor if subject.program else None
     if divisor is not None:
         scale = row(Name("scale"), Operator("="), Over(Digits("1"), expression_box(divisor)))
         words = Words('\N{NO-BREAK SPACE}for the mean, 1 with reduction="sum"')
-        lines.append(_math(row(scale, words)))
+        lines.append(math_markup(row(scale, words)))
     return lines
 
 
@@ -223,7 +234,7 @@ def _stable_forms(subject: Subject) -> list[Markup]:
     for f in subject.functions:
         form = _stable_form(f)
         if form is not None:
-            forms.append(_math(definition(f, form)))
+            forms.append(math_markup(definition(f, form)))
     return forms
 
 

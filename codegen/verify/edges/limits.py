@@ -8,7 +8,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from ...expression import Expr
+from ...expression import Expr, number_of
 from ...scalar import ScalarFunction
 from ..reference import DIGITS, NoRealValueError, apply_scalar, exact
 from .subject import Array, Edge, Subject, require
@@ -51,8 +51,12 @@ def limit(f: ScalarFunction, side: int, parameters: list[float]) -> float | None
 
 
 def _parameters(subject: Subject) -> list[float]:
-    sample = subject.sample()
-    return [float(sample.values[i.name][0, 0]) for i in subject.hyperparameters]
+    """Values of the function's further arguments, whether they are learned or not."""
+    node, values = subject.activation, subject.sample().values
+    assert node is not None
+    scalars = [repeated.args[0] for repeated in node.args[1:]]
+    numbers = [number_of(s) if s.op == "number" else values[str(s.attr)][0, 0] for s in scalars]
+    return [float(n) for n in numbers]
 
 
 def _at(subject: Subject, backend: Any, points: list[float], dtype: str) -> tuple[Array, Array]:

@@ -127,7 +127,8 @@ class Subject:
         output, data = self.program.output, self.data
         if data is None or output.op != "apply" or output.args[0] is not data.expr:
             return None
-        others = all(a.op == "scalar_repeat" for a in output.args[1:])
+        scalars = [a.args[0].op for a in output.args[1:] if a.op == "scalar_repeat"]
+        others = len(scalars) == len(output.args) - 1 and {"symbol", "number"}.issuperset(scalars)
         return output if others else None
 
     @cached_property
