@@ -21,7 +21,7 @@ import numpy as np
 # Initial values of the parameters an activation learns: prelu one a feature, srelu single numbers.
 LEARNED: dict[str, dict[str, float]] = {
     "prelu": {"alpha": 0.25},
-    "srelu": {"t_left": 0.0, "a_left": 0.1, "t_right": 1.0, "a_right": 1.0},
+    "srelu": {"al": 0.1, "tl": 0.0, "ar": 1.0, "tr": 1.0},
 }
 LEARNED_NUMBERS = ("srelu",)
 _IDENTITY = ("identity", "linear")

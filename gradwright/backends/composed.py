@@ -132,12 +132,15 @@ class Loss:
     """The loss kernel of a network, with sample weights."""
 
     def __init__(self, target: str, specification: Specification) -> None:
-        self._face = kernels.face(specification.loss_kernel)
-        self._kernel = kernels.module(target, specification.loss_kernel)
+        name = specification.loss_kernel
+        self._averages = "reduction" in kernels.face(name).options
+        self._kernel = kernels.module(target, name)
         self._parameters = dict(specification.loss_parameters)
-        output = specification.layers[-1].activation
+        weighted = f"weighted_{name.removesuffix('_normalised')}"
+        self._weighted = kernels.module(target, weighted) if weighted in kernels.names() else None
+        self._classes = "class_weight" in kernels.face(weighted).arrays if self._weighted else False
         if specification.loss_on_logits:
-            self._output = kernels.module(target, output)
+            self._output = kernels.module(target, specification.layers[-1].activation)
 
     def activate(self, logits: Array) -> Array:
         """The output of a network whose loss works on logits."""
@@ -146,27 +149,22 @@ class Loss:
 
     def __call__(self, Y: Array, T: Array, weight: Array | None) -> tuple[float, Array]:
         """The value for a batch, and its gradient, (N, K)."""
-        value, pullback = self._kernel.vjp(Y, T, **self._parameters)
-        gradient: Array = pullback(1.0)
         if weight is None:
-            return float(value), gradient
-        total = float(weight.sum(dtype=np.float64)) if "reduction" in self._face.options else 1.0
+            value, pullback = self._kernel.vjp(Y, T, **self._parameters)
+            return float(value), pullback(1.0)
         if not weight.any():
-            return 0.0, np.zeros_like(gradient)
-        count = len(weight) if "reduction" in self._face.options else 1
-        scale = weight.astype(np.float64) * (count / total)
-        gradient *= scale.astype(gradient.dtype)[:, None]
-        return self._weighted(Y, T, weight, total), gradient
-
-    def _weighted(self, Y: Array, T: Array, weight: Array, total: float) -> float:
-        """The sum of weight times loss over the samples: one call for each different weight."""
-        value = 0.0
-        for number in np.unique(weight[weight != 0]):
-            rows = weight == number
-            part = float(self._kernel.vjp(Y[rows], T[rows], **self._parameters)[0])
-            count = np.count_nonzero(rows) if "reduction" in self._face.options else 1
-            value += float(number) * count * part
-        return value / total
+            return 0.0, np.zeros_like(Y)
+        if self._averages:  # by the sum of the weights, where the kernel divides by their number
+            total = weight.sum(dtype=np.float64)
+            weight = (weight * (len(weight) / total)).astype(weight.dtype)
+        if self._weighted is None:
+            # losses without a weighted form are linear in their targets
+            T = np.eye(Y.shape[1], dtype=Y.dtype)[T] if T.ndim == 1 else T
+            value, pullback = self._kernel.vjp(Y, T * weight[:, None], **self._parameters)
+        else:
+            classes = (np.ones(Y.shape[1], Y.dtype),) if self._classes else ()
+            value, pullback = self._weighted.vjp(Y, T, weight, *classes, **self._parameters)
+        return float(value), pullback(1.0)
 
 
 class Optimizer:
