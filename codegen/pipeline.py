@@ -192,14 +192,11 @@ def render(
         package = TARGETS[target].render_package(derivations)
         files |= {f"{target}/{path}": text for path, text in package.items()}
     items = [(o.derivation, o.verification, _main_sources(o)) for o in outcomes]
-<<<<<<< HEAD
-    files |= {f"reports/{path}": text for path, text in render_reports(items, networks).items()}
-=======
     gains = [gain for outcome in outcomes for gain in outcome.gains]
-    files |= {f"reports/{path}": text for path, text in render_reports(items, gains).items()}
+    reports = render_reports(items, networks, gains)
+    files |= {f"reports/{path}": text for path, text in reports.items()}
     if gains:
         files["gains.py"] = render_gains(gains)
->>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
     return dict(sorted(files.items()))
 
 

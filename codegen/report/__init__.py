@@ -19,13 +19,11 @@ from .subject import Subject
 Item = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
 
-<<<<<<< HEAD
 def render_reports(
-    items: Sequence[Item], networks: Iterable[tuple[str, str]] = ()
+    items: Sequence[Item],
+    networks: Iterable[tuple[str, str]] = (),
+    gains: Sequence[Gain] = (),
 ) -> dict[str, str]:
-=======
-def render_reports(items: Sequence[Item], gains: Sequence[Gain] = ()) -> dict[str, str]:
->>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
     """Pages by path under generated/reports, for (derivation, verification, sources) each.
 
     `networks` are names and titles of pages about whole networks, for the index.
@@ -37,11 +35,7 @@ def render_reports(items: Sequence[Item], gains: Sequence[Gain] = ()) -> dict[st
     results = [verification for _, verification, _ in items]
     found = [report_data(s, r) for s, r in zip(subjects, results, strict=True)]
     texts = {
-<<<<<<< HEAD
-        "index.html": index_page(found, tuple(networks)),
-=======
-        "index.html": index_page(found, bool(gains)),
->>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
+        "index.html": index_page(found, tuple(networks), bool(gains)),
         "primitives.html": primitives_page(),
         "style.css": style_sheet(),
     }

@@ -189,7 +189,7 @@ def render_network(
 def _page(
     found: NetworkDerivation, optimizer: OptimizerDerivation, data: Mapping[str, Any]
 ) -> str:
-    from .pages import _equation, _math, _render, _space
+    from .pages import _equation, _space, math_markup, render_page
 
     def steps(chosen: Iterator[tuple[ChainStep, tuple[NamedValue, ...]]]) -> list[dict[str, Any]]:
         return [
@@ -200,11 +200,11 @@ def _page(
             for step, lines in chosen
         ]
 
-    return _render(
+    return render_page(
         "network.html.j2",
         data=data,
         inputs=[
-            {"math": _math(Name(v.name)), "space": _math(_space(v.shape, "real")),
+            {"math": math_markup(Name(v.name)), "space": math_markup(_space(v.shape, "real")),
              "role": _KINDS[v.kind]}
             for v in found.composition.inputs
         ],

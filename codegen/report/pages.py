@@ -72,15 +72,12 @@ def style_sheet() -> str:
     return render_page("style.css.j2")
 
 
-<<<<<<< HEAD
 def index_page(
-    found: Sequence[Mapping[str, Any]], networks: Sequence[tuple[str, str]] = ()
+    found: Sequence[Mapping[str, Any]],
+    networks: Sequence[tuple[str, str]] = (),
+    has_gains: bool = False,
 ) -> str:
     """All layers, grouped by script in the order given, and whole networks by name and title."""
-=======
-def index_page(found: Sequence[Mapping[str, Any]], has_gains: bool = False) -> str:
-    """All layers, grouped by script in the order given."""
->>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for data in found:
         groups.setdefault(data["script"]["path"], []).append(data)
@@ -90,13 +87,9 @@ def index_page(found: Sequence[Mapping[str, Any]], has_gains: bool = False) -> s
     return render_page(
         "index.html.j2",
         groups=groups,
-<<<<<<< HEAD
         networks=networks,
-        gradient={name: _math(Name(f"D{name}")) for name in sorted(names)},
-=======
         has_gains=has_gains,
         gradient={name: math_markup(Name(f"D{name}")) for name in sorted(names)},
->>>>>>> 49ccb02 (Gains of the activations: mean squares derived in closed form where there is one, with a page and a module)
         count=len(found),
         proved=sum(data["verification"].get("P1") == "proved" for data in found),
         killed=sum(m["killed"] for m in planted),
