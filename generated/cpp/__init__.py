@@ -6,7 +6,9 @@ import sys
 from gradwright import _kernels
 
 __all__ = [
+    "adagrad",
     "adam",
+    "adamw",
     "affine",
     "all_relu",
     "batchnorm",
@@ -29,6 +31,7 @@ __all__ = [
     "layernorm",
     "leaky_relu",
     "linear",
+    "lion",
     "log_sigmoid",
     "log_softmax",
     "logistic_cross_entropy",
@@ -42,6 +45,7 @@ __all__ = [
     "prelu",
     "relu",
     "rmsnorm",
+    "rmsprop",
     "selu",
     "sigmoid",
     "silu",

@@ -2,20 +2,22 @@
 //
 // Adam: the mean of the gradients is scaled by the root of the mean of their squares.
 //
-//     m_next  = beta1 * m + (1 - beta1) * g
+//     h       = g + weight_decay * theta
+//     m_next  = beta1 * m + (1 - beta1) * h
 //     m_hat   = m_next / (1 - beta1^t)
-//     v_next  = beta2 * v + (1 - beta2) * g^2
+//     v_next  = beta2 * v + (1 - beta2) * h^2
 //     v_hat   = v_next / (1 - beta2^t)
 //     theta  <- theta - learning_rate * m_hat / (sqrt(v_hat) + epsilon)
 //     m      <- m_next
 //     v      <- v_next
 //
-// Proved for every number of steps (proof ff75c93cfec9):
+// Proved for every number of steps (proof 7d67af6b2d02):
 // * The moments are weighted means of all gradients and of their squares.
 // * Under a constant gradient the corrected moments are g and g^2 from the first step on.
 // * Under a constant gradient no step is longer than learning_rate.
 // * As epsilon vanishes, a constant gradient moves the parameter against its sign.
 // * Without memory every step is learning_rate against the gradient's sign, but for epsilon.
+// * Weight decay is the gradient of the penalty weight_decay theta^2 / 2.
 // Conventions: epsilon is added outside the root; the moments are bias-corrected.
 #pragma once
 
@@ -26,15 +28,16 @@ namespace gradwright::adam {
 /// One step of `count` entries.
 template <class Real>
 void step(Index count, const Real* theta, const Real* g, const Real* m, const Real* v, Index t,
-          double learning_rate, double beta1, double beta2, double epsilon, Real* theta_out,
-          Real* m_out, Real* v_out) {
+          double learning_rate, double beta1, double beta2, double epsilon, double weight_decay,
+          Real* theta_out, Real* m_out, Real* v_out) {
     const double beta1_to_t = std::pow(beta1, static_cast<double>(t));
     const double beta2_to_t = std::pow(beta2, static_cast<double>(t));
     GRADWRIGHT_VECTORIZE
     for (Index i = 0; i < count; ++i) {
-        const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * g[i];
+        const Real h = g[i] + Real(weight_decay) * theta[i];
+        const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * h;
         const Real m_hat = m_next / Real(1 - beta1_to_t);
-        const Real v_next = Real(beta2) * v[i] + Real(1 - beta2) * math::square(g[i]);
+        const Real v_next = Real(beta2) * v[i] + Real(1 - beta2) * math::square(h);
         const Real v_hat = v_next / Real(1 - beta2_to_t);
         theta_out[i] = theta[i] - Real(learning_rate) * m_hat / (math::sqrt(v_hat) + Real(epsilon));
         m_out[i] = m_next;
@@ -48,12 +51,12 @@ void step(Index count, const Real* theta, const Real* g, const Real* m, const Re
 template <class Real>
 [[nodiscard]] bool update(Vector<const Real> theta, Vector<const Real> g, Vector<const Real> m,
                           Vector<const Real> v, Index t, double learning_rate, double beta1,
-                          double beta2, double epsilon, Vector<Real> theta_out, Vector<Real> m_out,
-                          Vector<Real> v_out) {
+                          double beta2, double epsilon, double weight_decay, Vector<Real> theta_out,
+                          Vector<Real> m_out, Vector<Real> v_out) {
     if (!all_finite(g)) return false;
     parallel_for(theta.size, 15, [=](Index first, Index last) {
         step(last - first, theta.data + first, g.data + first, m.data + first, v.data + first, t,
-             learning_rate, beta1, beta2, epsilon, theta_out.data + first, m_out.data + first,
+             learning_rate, beta1, beta2, epsilon, weight_decay, theta_out.data + first, m_out.data + first,
              v_out.data + first);
     });
     return true;

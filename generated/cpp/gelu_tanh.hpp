@@ -17,16 +17,16 @@ namespace gradwright::gelu_tanh {
 template <class Real>
 GRADWRIGHT_INLINE Real gelu_tanh(Real x) {
     // Far out the value is constant, but the formula is infinity times 0.
-    const Real value = Real(0.5) * x * (Real(1) + math::tanh(Real(0.7978845608028654) * (x + Real(0.044715) * math::power<3>(x))));
-    return x < Real(-10000) ? Real(-0.0) : value;
+    x = math::at_least(x, Real(-10000));
+    return Real(0.5) * x * (Real(1) + math::tanh(Real(0.7978845608028654) * (x + Real(0.044715) * math::power<3>(x))));
 }
 
 /// sqrt(2)*x*(1 - tanh(sqrt(2)*(8943*x**3/200000 + x)/sqrt(pi))**2)*(26829*x**2/200000 + 1)/(2*sqrt(pi)) + tanh(sqrt(2)*(8943*x**3/200000 + x)/sqrt(pi))/2 + 1/2
 template <class Real>
 GRADWRIGHT_INLINE Real gelu_tanh_prime(Real x) {
     // Far out the value is constant, but the formula is infinity times 0.
-    const Real value = Real(0.5) + Real(0.3989422804014327) * x * (Real(1) - math::square(math::tanh(Real(0.7978845608028654) * (x + Real(0.044715) * math::power<3>(x))))) * (Real(1) + Real(0.134145) * math::square(x)) + Real(0.5) * math::tanh(Real(0.7978845608028654) * (x + Real(0.044715) * math::power<3>(x)));
-    return x > Real(10000) ? Real(1) : x < Real(-10000) ? Real(0) : value;
+    x = math::at_most(math::at_least(x, Real(-10000)), Real(10000));
+    return Real(0.5) + Real(0.3989422804014327) * x * (Real(1) - math::square(math::tanh(Real(0.7978845608028654) * (x + Real(0.044715) * math::power<3>(x))))) * (Real(1) + Real(0.134145) * math::square(x)) + Real(0.5) * math::tanh(Real(0.7978845608028654) * (x + Real(0.044715) * math::power<3>(x)));
 }
 
 /// The output Y.

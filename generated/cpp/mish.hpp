@@ -17,16 +17,16 @@ namespace gradwright::mish {
 template <class Real>
 GRADWRIGHT_INLINE Real mish(Real x) {
     // Far out the value is constant, but the formula is infinity times 0.
-    const Real value = x * math::tanh(math::softplus(x));
-    return x < Real(-10000) ? Real(-0.0) : value;
+    x = math::at_least(x, Real(-10000));
+    return x * math::tanh(math::softplus(x));
 }
 
 /// x*(1 - tanh(log(exp(x) + 1))**2)*exp(x)/(exp(x) + 1) + tanh(log(exp(x) + 1))
 template <class Real>
 GRADWRIGHT_INLINE Real mish_prime(Real x) {
     // Far out the value is constant, but the formula is infinity times 0.
-    const Real value = x * (Real(1) - math::square(math::tanh(math::softplus(x)))) * math::sigmoid(x) + math::tanh(math::softplus(x));
-    return x > Real(10000) ? Real(1) : x < Real(-10000) ? Real(0) : value;
+    x = math::at_most(math::at_least(x, Real(-10000)), Real(10000));
+    return x * (Real(1) - math::square(math::tanh(math::softplus(x)))) * math::sigmoid(x) + math::tanh(math::softplus(x));
 }
 
 /// The output Y.

@@ -2,14 +2,16 @@
 //
 // Momentum: a velocity that remembers earlier gradients moves the parameter.
 //
-//     d_next  = mu * d - learning_rate * g
+//     h       = g + weight_decay * theta
+//     d_next  = mu * d - learning_rate * h
 //     theta  <- theta + d_next
 //     d      <- d_next
 //
-// Proved for every number of steps (proof bae07c90d519):
+// Proved for every number of steps (proof 320d9c93888e):
 // * The velocity is a sum of all gradients, each weighted by a power of mu for its age.
 // * Under a constant gradient the velocity approaches -learning_rate g / (1 - mu).
 // * With mu = 0 it is gradient descent.
+// * Weight decay is the gradient of the penalty weight_decay theta^2 / 2.
 // Conventions: the velocity d is added to the parameter.
 #pragma once
 
@@ -20,10 +22,11 @@ namespace gradwright::momentum {
 /// One step of `count` entries.
 template <class Real>
 void step(Index count, const Real* theta, const Real* g, const Real* d, double learning_rate,
-          double mu, Real* theta_out, Real* d_out) {
+          double mu, double weight_decay, Real* theta_out, Real* d_out) {
     GRADWRIGHT_VECTORIZE
     for (Index i = 0; i < count; ++i) {
-        const Real d_next = Real(mu) * d[i] - Real(learning_rate) * g[i];
+        const Real h = g[i] + Real(weight_decay) * theta[i];
+        const Real d_next = Real(mu) * d[i] - Real(learning_rate) * h;
         theta_out[i] = theta[i] + d_next;
         d_out[i] = d_next;
     }
@@ -33,12 +36,12 @@ void step(Index count, const Real* theta, const Real* g, const Real* d, double l
 /// theta_out and d_out may be the arrays they replace.
 template <class Real>
 [[nodiscard]] bool update(Vector<const Real> theta, Vector<const Real> g, Vector<const Real> d,
-                          double learning_rate, double mu, Vector<Real> theta_out,
-                          Vector<Real> d_out) {
+                          double learning_rate, double mu, double weight_decay,
+                          Vector<Real> theta_out, Vector<Real> d_out) {
     if (!all_finite(g)) return false;
     parallel_for(theta.size, 5, [=](Index first, Index last) {
         step(last - first, theta.data + first, g.data + first, d.data + first, learning_rate, mu,
-             theta_out.data + first, d_out.data + first);
+             weight_decay, theta_out.data + first, d_out.data + first);
     });
     return true;
 }

@@ -2,15 +2,17 @@
 //
 // Nesterov's momentum: the gradient is taken where the velocity is about to lead.
 //
-//     d_next  = mu * d - learning_rate * g
-//     theta  <- theta + mu * d_next - learning_rate * g
+//     h       = g + weight_decay * theta
+//     d_next  = mu * d - learning_rate * h
+//     theta  <- theta + mu * d_next - learning_rate * h
 //     d      <- d_next
 //
-// Proved for every number of steps (proof dad5661c04bf):
+// Proved for every number of steps (proof bdb46bb0e664):
 // * The weights of all gradients are those of momentum, one step ahead.
 // * x = theta - mu d moves by momentum with the gradient taken ahead of it, at x + mu d.
 // * Under a constant gradient the velocity approaches -learning_rate g / (1 - mu).
 // * With mu = 0 it is gradient descent.
+// * Weight decay is the gradient of the penalty weight_decay theta^2 / 2.
 // Conventions: the parameter is the point ahead at which the gradient is taken.
 #pragma once
 
@@ -21,11 +23,12 @@ namespace gradwright::nesterov {
 /// One step of `count` entries.
 template <class Real>
 void step(Index count, const Real* theta, const Real* g, const Real* d, double learning_rate,
-          double mu, Real* theta_out, Real* d_out) {
+          double mu, double weight_decay, Real* theta_out, Real* d_out) {
     GRADWRIGHT_VECTORIZE
     for (Index i = 0; i < count; ++i) {
-        const Real d_next = Real(mu) * d[i] - Real(learning_rate) * g[i];
-        theta_out[i] = theta[i] + Real(mu) * d_next - Real(learning_rate) * g[i];
+        const Real h = g[i] + Real(weight_decay) * theta[i];
+        const Real d_next = Real(mu) * d[i] - Real(learning_rate) * h;
+        theta_out[i] = theta[i] + Real(mu) * d_next - Real(learning_rate) * h;
         d_out[i] = d_next;
     }
 }
@@ -34,12 +37,12 @@ void step(Index count, const Real* theta, const Real* g, const Real* d, double l
 /// theta_out and d_out may be the arrays they replace.
 template <class Real>
 [[nodiscard]] bool update(Vector<const Real> theta, Vector<const Real> g, Vector<const Real> d,
-                          double learning_rate, double mu, Vector<Real> theta_out,
-                          Vector<Real> d_out) {
+                          double learning_rate, double mu, double weight_decay,
+                          Vector<Real> theta_out, Vector<Real> d_out) {
     if (!all_finite(g)) return false;
     parallel_for(theta.size, 5, [=](Index first, Index last) {
         step(last - first, theta.data + first, g.data + first, d.data + first, learning_rate, mu,
-             theta_out.data + first, d_out.data + first);
+             weight_decay, theta_out.data + first, d_out.data + first);
     });
     return true;
 }

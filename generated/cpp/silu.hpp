@@ -17,16 +17,16 @@ namespace gradwright::silu {
 template <class Real>
 GRADWRIGHT_INLINE Real silu(Real x) {
     // Far out the value is constant, but the formula is infinity times 0.
-    const Real value = x * math::sigmoid(x);
-    return x < Real(-10000) ? Real(-0.0) : value;
+    x = math::at_least(x, Real(-10000));
+    return x * math::sigmoid(x);
 }
 
 /// x*exp(-x)/(1 + exp(-x))**2 + 1/(1 + exp(-x))
 template <class Real>
 GRADWRIGHT_INLINE Real silu_prime(Real x) {
     // Far out the value is constant, but the formula is infinity times 0.
-    const Real value = x * math::sigmoid(x) * math::sigmoid(-x) + math::sigmoid(x);
-    return x > Real(10000) ? Real(1) : x < Real(-10000) ? Real(0) : value;
+    x = math::at_most(math::at_least(x, Real(-10000)), Real(10000));
+    return x * math::sigmoid(x) * math::sigmoid(-x) + math::sigmoid(x);
 }
 
 /// The output Y.

@@ -2,7 +2,9 @@
 """NumPy kernels: one module a layer, each of which imports NumPy alone."""
 
 __all__ = [
+    "adagrad",
     "adam",
+    "adamw",
     "affine",
     "all_relu",
     "batchnorm",
@@ -25,6 +27,7 @@ __all__ = [
     "layernorm",
     "leaky_relu",
     "linear",
+    "lion",
     "log_sigmoid",
     "log_softmax",
     "logistic_cross_entropy",
@@ -38,6 +41,7 @@ __all__ = [
     "prelu",
     "relu",
     "rmsnorm",
+    "rmsprop",
     "selu",
     "sigmoid",
     "silu",

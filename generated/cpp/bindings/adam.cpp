@@ -18,22 +18,24 @@ PyObject* update(const Call& call) {
         const double beta1 = call.hyperparameter<double>(6, Domain::unit);
         const double beta2 = call.hyperparameter<double>(7, Domain::unit);
         const double epsilon = call.hyperparameter<double>(8, Domain::positive);
+        const double weight_decay = call.hyperparameter<double>(9, Domain::nonnegative);
         Replaced<Real> theta_out(call, 0, 0);
         Replaced<Real> m_out(call, 1, 2);
         Replaced<Real> v_out(call, 2, 3);
         run_step(call, adam::update<Real>, theta.vector(), g.vector(), m.vector(), v.vector(), t,
-                 learning_rate, beta1, beta2, epsilon, theta_out.vector(), m_out.vector(), v_out.vector());
+                 learning_rate, beta1, beta2, epsilon, weight_decay, theta_out.vector(), m_out.vector(),
+                 v_out.vector());
         return finish(call, theta_out, m_out, v_out);
     });
 }
 
 Optimizer optimizer(
-    "adam", "Adam: the mean of the gradients is scaled by the root of the mean of their squares.\n\nm_next  = beta1 * m + (1 - beta1) * g\nm_hat   = m_next / (1 - beta1^t)\nv_next  = beta2 * v + (1 - beta2) * g^2\nv_hat   = v_next / (1 - beta2^t)\ntheta  <- theta - learning_rate * m_hat / (sqrt(v_hat) + epsilon)\nm      <- m_next\nv      <- v_next",
+    "adam", "Adam: the mean of the gradients is scaled by the root of the mean of their squares.\n\nh       = g + weight_decay * theta\nm_next  = beta1 * m + (1 - beta1) * h\nm_hat   = m_next / (1 - beta1^t)\nv_next  = beta2 * v + (1 - beta2) * h^2\nv_hat   = v_next / (1 - beta2^t)\ntheta  <- theta - learning_rate * m_hat / (sqrt(v_hat) + epsilon)\nm      <- m_next\nv      <- v_next",
     {"update", update,
      {{"theta"}, {"g"}, {"m"}, {"v"}, {"t"}, {"learning_rate", 0.001}, {"beta1", 0.9}, {"beta2", 0.999},
-      {"epsilon", 1e-08}},
+      {"epsilon", 1e-08}, {"weight_decay", 0.0}},
      {"theta", "m", "v"},
-     "update(theta, g, m, v, t, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, *, out=None)\n--\n\nOne step.\n\ntheta, g, m and v are arrays of one shape, all float32 or all float64.\nt is the number of this step: 1, 2, 3, ...\nReturns theta, m and v after the step; with `out=(theta, m, v)` they are replaced where they are.\n\nRaises FloatingPointError, with nothing changed, if an entry of g is infinite or NaN;\nTypeError for other dtypes; ValueError for shapes or hyperparameters that do not fit."},
+     "update(theta, g, m, v, t, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0, *, out=None)\n--\n\nOne step.\n\ntheta, g, m and v are arrays of one shape, all float32 or all float64.\nt is the number of this step: 1, 2, 3, ...\nReturns theta, m and v after the step; with `out=(theta, m, v)` they are replaced where they are.\n\nRaises FloatingPointError, with nothing changed, if an entry of g is infinite or NaN;\nTypeError for other dtypes; ValueError for shapes or hyperparameters that do not fit."},
     {"m", "v"},
     "initial_state(theta)\n--\n\nThe state before the first step: zeros.");
 

@@ -12,19 +12,20 @@ PyObject* update(const Call& call) {
         Entries<Real> theta(call, 0);
         Entries<Real> g(call, 1);
         const double learning_rate = call.hyperparameter<double>(2, Domain::nonnegative);
+        const double weight_decay = call.hyperparameter<double>(3, Domain::nonnegative);
         Replaced<Real> theta_out(call, 0, 0);
         run_step(call, gradient_descent::update<Real>, theta.vector(), g.vector(), learning_rate,
-                 theta_out.vector());
+                 weight_decay, theta_out.vector());
         return finish(call, theta_out);
     });
 }
 
 Optimizer optimizer(
-    "gradient_descent", "Gradient descent: a step against the gradient.\n\ntheta <- theta - learning_rate * g",
+    "gradient_descent", "Gradient descent: a step against the gradient.\n\ntheta <- theta - learning_rate * (g + weight_decay * theta)",
     {"update", update,
-     {{"theta"}, {"g"}, {"learning_rate", 0.01}},
+     {{"theta"}, {"g"}, {"learning_rate", 0.01}, {"weight_decay", 0.0}},
      {"theta"},
-     "update(theta, g, learning_rate=0.01, *, out=None)\n--\n\nOne step.\n\ntheta and g are arrays of one shape, all float32 or all float64.\nReturns theta after the step; with `out=theta` they are replaced where they are.\n\nRaises FloatingPointError, with nothing changed, if an entry of g is infinite or NaN;\nTypeError for other dtypes; ValueError for shapes or hyperparameters that do not fit."},
+     "update(theta, g, learning_rate=0.01, weight_decay=0.0, *, out=None)\n--\n\nOne step.\n\ntheta and g are arrays of one shape, all float32 or all float64.\nReturns theta after the step; with `out=theta` they are replaced where they are.\n\nRaises FloatingPointError, with nothing changed, if an entry of g is infinite or NaN;\nTypeError for other dtypes; ValueError for shapes or hyperparameters that do not fit."},
     {},
     "initial_state(theta)\n--\n\nThe state before the first step: zeros.");
 

@@ -14,20 +14,21 @@ PyObject* update(const Call& call) {
         Entries<Real> d(call, 2);
         const double learning_rate = call.hyperparameter<double>(3, Domain::nonnegative);
         const double mu = call.hyperparameter<double>(4, Domain::unit);
+        const double weight_decay = call.hyperparameter<double>(5, Domain::nonnegative);
         Replaced<Real> theta_out(call, 0, 0);
         Replaced<Real> d_out(call, 1, 2);
         run_step(call, nesterov::update<Real>, theta.vector(), g.vector(), d.vector(), learning_rate, mu,
-                 theta_out.vector(), d_out.vector());
+                 weight_decay, theta_out.vector(), d_out.vector());
         return finish(call, theta_out, d_out);
     });
 }
 
 Optimizer optimizer(
-    "nesterov", "Nesterov's momentum: the gradient is taken where the velocity is about to lead.\n\nd_next  = mu * d - learning_rate * g\ntheta  <- theta + mu * d_next - learning_rate * g\nd      <- d_next",
+    "nesterov", "Nesterov's momentum: the gradient is taken where the velocity is about to lead.\n\nh       = g + weight_decay * theta\nd_next  = mu * d - learning_rate * h\ntheta  <- theta + mu * d_next - learning_rate * h\nd      <- d_next",
     {"update", update,
-     {{"theta"}, {"g"}, {"d"}, {"learning_rate", 0.01}, {"mu", 0.9}},
+     {{"theta"}, {"g"}, {"d"}, {"learning_rate", 0.01}, {"mu", 0.9}, {"weight_decay", 0.0}},
      {"theta", "d"},
-     "update(theta, g, d, learning_rate=0.01, mu=0.9, *, out=None)\n--\n\nOne step.\n\ntheta, g and d are arrays of one shape, all float32 or all float64.\nReturns theta and d after the step; with `out=(theta, d)` they are replaced where they are.\n\nRaises FloatingPointError, with nothing changed, if an entry of g is infinite or NaN;\nTypeError for other dtypes; ValueError for shapes or hyperparameters that do not fit."},
+     "update(theta, g, d, learning_rate=0.01, mu=0.9, weight_decay=0.0, *, out=None)\n--\n\nOne step.\n\ntheta, g and d are arrays of one shape, all float32 or all float64.\nReturns theta and d after the step; with `out=(theta, d)` they are replaced where they are.\n\nRaises FloatingPointError, with nothing changed, if an entry of g is infinite or NaN;\nTypeError for other dtypes; ValueError for shapes or hyperparameters that do not fit."},
     {"d"},
     "initial_state(theta)\n--\n\nThe state before the first step: zeros.");
 

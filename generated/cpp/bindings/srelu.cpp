@@ -11,12 +11,12 @@ PyObject* forward(const Call& call) {
         using Real = decltype(zero);
         Size N("N"), K("K");
         Input<Real> X(call, 0, N, K);
-        const Real t_left = call.number<Real>(1);
-        const Real a_left = call.number<Real>(2);
-        const Real t_right = call.number<Real>(3);
-        const Real a_right = call.number<Real>(4);
+        const Real al = call.number<Real>(1);
+        const Real tl = call.number<Real>(2);
+        const Real ar = call.number<Real>(3);
+        const Real tr = call.number<Real>(4);
         Output<Real> Y(call, 0, N, K);
-        run(N * K, srelu::forward<Real>, X.matrix(), t_left, a_left, t_right, a_right, Y.matrix());
+        run(N * K, srelu::forward<Real>, X.matrix(), al, tl, ar, tr, Y.matrix());
         return finish(call, Y);
     });
 }
@@ -27,30 +27,29 @@ PyObject* backward(const Call& call) {
         Size N("N"), K("K");
         Input<Real> DY(call, 0, N, K);
         Input<Real> X(call, 1, N, K);
-        const Real t_left = call.number<Real>(2);
-        const Real a_left = call.number<Real>(3);
-        const Real t_right = call.number<Real>(4);
-        const Real a_right = call.number<Real>(5);
+        const Real al = call.number<Real>(2);
+        const Real tl = call.number<Real>(3);
+        const Real ar = call.number<Real>(4);
+        const Real tr = call.number<Real>(5);
         Output<Real> DX(call, 0, N, K);
-        Output<Real> Dt_left(call, 1);
-        Output<Real> Da_left(call, 2);
-        Output<Real> Dt_right(call, 3);
-        Output<Real> Da_right(call, 4);
-        run(N * K, srelu::backward<Real>, DY.matrix(), X.matrix(), t_left, a_left, t_right,
-            a_right, DX.matrix(), Dt_left.scalar(), Da_left.scalar(), Dt_right.scalar(),
-            Da_right.scalar());
-        return finish(call, DX, Dt_left, Da_left, Dt_right, Da_right);
+        Output<Real> Dal(call, 1);
+        Output<Real> Dtl(call, 2);
+        Output<Real> Dar(call, 3);
+        Output<Real> Dtr(call, 4);
+        run(N * K, srelu::backward<Real>, DY.matrix(), X.matrix(), al, tl, ar, tr, DX.matrix(),
+            Dal.scalar(), Dtl.scalar(), Dar.scalar(), Dtr.scalar());
+        return finish(call, DX, Dal, Dtl, Dar, Dtr);
     });
 }
 
 Layer layer(
-    "srelu", "The S-shaped rectified linear unit: two learned lines outside [t_left, t_right].\n\nProved for every N and K (proof bf25defc6309).\nConventions: t_left <= t_right; the derivative at both is that of the outer lines.",
-    {"forward", forward, {{"X"}, {"t_left"}, {"a_left"}, {"t_right"}, {"a_right"}}, {"Y"},
-     "forward(X, t_left, a_left, t_right, a_right, *, out=None)\n--\n\nThe S-shaped rectified linear unit: two learned lines outside [t_left, t_right]." },
-    {"backward", backward, {{"DY"}, {"X"}, {"t_left"}, {"a_left"}, {"t_right"}, {"a_right"}}, {"DX", "Dt_left", "Da_left", "Dt_right", "Da_right"},
-     "backward(DY, X, t_left, a_left, t_right, a_right, *, out=None)\n--\n\nThe gradients from the upstream gradient DY." },
+    "srelu", "The S-shaped rectified linear unit: a line of slope al below tl, one of slope ar above tr.\n\nProved for every N and K (proof 99bc2019eccb).\nConventions: tl <= tr; the derivative at both is that of the outer lines.",
+    {"forward", forward, {{"X"}, {"al"}, {"tl"}, {"ar"}, {"tr"}}, {"Y"},
+     "forward(X, al, tl, ar, tr, *, out=None)\n--\n\nThe S-shaped rectified linear unit: a line of slope al below tl, one of slope ar above tr." },
+    {"backward", backward, {{"DY"}, {"X"}, {"al"}, {"tl"}, {"ar"}, {"tr"}}, {"DX", "Dal", "Dtl", "Dar", "Dtr"},
+     "backward(DY, X, al, tl, ar, tr, *, out=None)\n--\n\nThe gradients from the upstream gradient DY." },
     {{Saved::argument, 0}, {Saved::argument, 1}, {Saved::argument, 2}, {Saved::argument, 3}, {Saved::argument, 4}},
-    "vjp(X, t_left, a_left, t_right, a_right)\n--\n\nThe output and its pullback.");
+    "vjp(X, al, tl, ar, tr)\n--\n\nThe output and its pullback.");
 
 }  // namespace
 }  // namespace gradwright::python
