@@ -37,6 +37,7 @@ class Face:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # with their defaults
     options: tuple[str, ...] = ()  # keyword-only arguments
     counts_steps: bool = False  # an optimizer whose rule depends on the number of the step
+    saves: tuple[str, ...] = ()  # what the backward pass takes besides the upstream gradient
 
 
 def learned_shapes(activation: str, outputs: int) -> dict[str, tuple[int, ...]]:
@@ -77,7 +78,10 @@ def face(name: str) -> Face:
             scalars[item.name] = item.default
     counts = "t" in inspect.signature(function).parameters
     kind = _kind(name, kernel, arrays)
-    return Face(name, kind, tuple(arrays), scalars, tuple(options), counts)
+    saves: tuple[str, ...] = ()
+    if kind != "optimizer":
+        saves = tuple(inspect.signature(kernel.backward).parameters)[1:]
+    return Face(name, kind, tuple(arrays), scalars, tuple(options), counts, saves)
 
 
 def _kind(name: str, kernel: ModuleType, arrays: list[str]) -> str:

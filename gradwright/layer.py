@@ -190,9 +190,11 @@ class Layer:
         if not self._pullbacks:
             raise RuntimeError("backward needs a forward pass with training=True before it")
         gradient = DA
+        del DA  # so that no gradient lives longer than the next one needs it
         while self._pullbacks:
             part, pullback = self._pullbacks.pop()
             found = pullback(gradient)
+            del gradient
             if part == "linear":
                 gradient, DW, self.gradients["b"] = found[:3]
                 if self._pattern is None:
@@ -208,7 +210,13 @@ class Layer:
                     self.gradients[name] = np.asarray(own, like.dtype).reshape(like.shape)
             else:
                 gradient = found
+            del found
         return gradient
+
+    def forget(self) -> None:
+        """Let go of what the last forward pass kept."""
+        self._pullbacks.clear()
+        self.a_prev = self.z = self.a = None
 
 
 class _Pattern:

@@ -123,13 +123,41 @@ def _cached(specification: Specification, batch: int, each: int) -> Iterator[Ite
     layers, sizes = specification.layers, specification.sizes
     yield Item("cached activations", "N (H_0 + ... + H_L)", batch * sum(sizes), each)
     yield Item("cached pre-activations", "N (H_1 + ... + H_L)", batch * sum(sizes[1:]), each)
-    normalised = sum(layer.outputs for layer in layers if layer.batchnorm)
-    if normalised:
-        yield Item("cached normalised values", "N H_l where normalised", batch * normalised, each)
-        yield from _statistics(specification, each)
-    dropped = sum(layer.outputs for layer in layers if layer.dropout)
-    if dropped:
-        yield Item("masks and dropped values", "2 N H_l where dropped", 2 * batch * dropped, each)
+    extra = sum(_extra(layer) for layer in layers)
+    if extra:
+        formula = "N H_l for each normalised value and mask kept"
+        yield Item("cached normalised values and masks", formula, batch * extra, each)
+    yield from _statistics(specification, each)
+    formula = "of the widest layer, its input and output"
+    yield Item("gradients of activations", formula, batch * _in_flight(layers), each)
+
+
+def _extra(layer: LayerSpecification) -> int:
+    """What a layer keeps for a sample besides input, pre-activation and output."""
+    takes_input = _saves(layer, "X", "Z")
+    normalised = layer.batchnorm and takes_input
+    undropped = layer.dropout > 0 and _saves(layer, "Y")
+    return layer.outputs * (normalised + undropped + (layer.dropout > 0))
+
+
+def _saves(layer: LayerSpecification, *names: str) -> bool:
+    """Whether the backward pass of the activation takes one of these."""
+    return any(name in kernels.activation(layer.activation).saves for name in names)
+
+
+def _in_flight(layers: Sequence[LayerSpecification]) -> int:
+    """The most that a backward pass holds for a sample beyond what the forward pass kept.
+
+    A layer holds the gradient it gets and the one it hands on; layers behind it have let go of
+    their normalised values and masks.
+    """
+    most, freed = 0, 0
+    for layer in reversed(layers):
+        if layer.activation != "identity" and layer is not layers[-1]:
+            most = max(most, 2 * layer.outputs - freed)
+        freed += _extra(layer)
+        most = max(most, layer.outputs + layer.inputs - freed)
+    return most
 
 
 def _statistics(specification: Specification, each: int) -> Iterator[Item]:

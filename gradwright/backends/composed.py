@@ -86,8 +86,11 @@ class Composed:
             raise RuntimeError("backward needs a forward pass with training=True before it")
         loss, gradient = self._loss(self._output, targets, sample_weight)
         self._output = None
+        passed = [gradient]  # handed on, not held: a layer may free what it no longer needs
+        del gradient
         for layer in reversed(self.layers):
-            gradient = layer.backward(gradient)
+            layer.gradients.clear()
+            passed.append(layer.backward(passed.pop()))
         return loss
 
     def evaluate(self, X: Array, targets: Array, sample_weight: Array | None = None) -> float:
@@ -123,6 +126,8 @@ class Composed:
                 if not math.isfinite(loss):
                     raise FloatingPointError(f"the loss is {loss}")
                 losses[number] = loss
+                for layer in self.layers:
+                    layer.forget()
                 self.update(float(learning_rate))
                 pause()
         return losses

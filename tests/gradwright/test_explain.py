@@ -78,7 +78,7 @@ def test_batch_normalisation_dropout_and_sparsity_are_counted() -> None:
     assert table["weights"].count == 20 + 4
     assert table["gamma and beta"].count == 16
     assert table["running statistics"].count == 16
-    assert table["masks and dropped values"].count == 2 * 3 * 8
+    assert table["cached normalised values and masks"].count == 2 * 3 * 8
     assert table["indices of sparse weights"].count == 20 + 9 + 4 + 3
     assert table.training_bytes == sum(item.bytes for item in table.training)
 
