@@ -120,8 +120,20 @@ def _floats(result: Results | None) -> list[Item]:
 def _edges(result: Results | None) -> Item:
     text = "Edge cases of the inputs"
     if result:
-        text = f"{result['passed']} of {result['total']} promises at the edges are kept"
+        text = _promises(result)
     return _item("P5", f"{text}.", result and result["passed"] == result["total"], True)
+
+
+def _promises(result: Results) -> str:
+    """How many promises there are, and for which backend each was checked."""
+    broken = {c["name"] for c in result["cases"] if not c["passed"]}
+    names = dict.fromkeys(c["name"] for c in result["cases"])
+    text = f"{len(names) - len(broken)} of {len(names)} promises at the edges are kept"
+    backends = [c["backend"] for c in result["cases"] if "backend" in c]
+    counts = [f"{backends.count(b)} checked in {backend_title(b)}" for b in dict.fromkeys(backends)]
+    text += f": {listed(counts)}" if counts else ""
+    limited = dict.fromkeys(c["name"] for c in result.get("limitations", ()))
+    return text + (f"; not kept in floating point: {listed(limited)}" if limited else "")
 
 
 def _mutants(result: Results | None) -> Item:

@@ -123,7 +123,8 @@ def layer_page(subject: Subject, data: Mapping[str, Any], sources: Mapping[str, 
 def _edges(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Edge cases, each once, with the backends it was checked for and those that fail it."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for case in (result or {}).get("cases", ()):
+    result = result or {}
+    for case in (*result.get("cases", ()), *result.get("limitations", ())):
         key = (case["name"], case["promise"])
         row = rows.setdefault(key, {"name": key[0], "promise": key[1], "on": [], "failed": []})
         where = backend_title(case.get("backend", ""))

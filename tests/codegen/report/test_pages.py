@@ -193,6 +193,23 @@ def test_a_result_that_failed_is_shown_as_failed(
     assert {i["state"] for i in items if i["level"] != level} == {"held"}
 
 
+def test_promises_are_counted_once_and_those_that_cannot_be_kept_are_named(
+    layers: dict[str, Derivation], results: dict[str, Any]
+) -> None:
+    cases = [
+        {"name": name, "promise": "p", "backend": backend, "passed": True, "detail": ""}
+        for name, backend in (("NaN", "numpy"), ("NaN", "cpp"), ("types", "numpy"))
+    ]
+    limits = [{**cases[0], "name": "limits", "passed": False, "detail": "relu(inf) is 0"}]
+    edges = {"cases": cases, "passed": 3, "total": 3, "limitations": limits}
+    data = report_data(layers["linear"], {**results, "P5": edges})
+    text = next(i["text"] for i in data["guarantees"]["checked"] if i["level"] == "P5")
+    assert text == (
+        "2 of 2 promises at the edges are kept: 2 checked in NumPy and 1 checked in C++; "
+        "not kept in floating point: limits."
+    )
+
+
 def test_a_fact_is_listed_as_assumed_and_named_in_the_claim(layers: dict[str, Derivation]) -> None:
     lists = report_data(layers["softmax_cross_entropy_normalised"], {"P1": "proved"})["guarantees"]
     assert any("the rows of T sum to 1" in item["text"] for item in lists["assumed"])
