@@ -85,7 +85,11 @@ def _shape(p: Parameter) -> str:
 
 
 def render_package(derivations: Iterable[Derivation]) -> dict[str, str]:
-    """The Python package's __init__ and its stub: one name a layer."""
+    """The Python package's __init__ and its stub, one name a layer, and the engine's catalogue."""
+    from .cpp_catalogue import render_catalogue
+
+    derivations = list(derivations)
     names = sorted(d.name for d in derivations)
     templates = {"__init__.py": "cpp/package.py.j2", "__init__.pyi": "cpp/package.pyi.j2"}
-    return {p: environment().get_template(t).render(names=names) for p, t in templates.items()}
+    texts = {p: environment().get_template(t).render(names=names) for p, t in templates.items()}
+    return texts | {"catalogue.hpp": render_catalogue(derivations)}

@@ -208,11 +208,11 @@ def _scale(program: Program, function: Function, places: dict[str, int]) -> list
         return []
     assert program.divisor is not None
     mean = f"call.is_mean({places['reduction']})"
-    divisor = _size_formula(program.divisor)
+    divisor = size_formula(program.divisor)
     return [f"const Real scale = {mean} ? Real(1.0 / ({divisor})) : Real(1);"]
 
 
-def _size_formula(expr: Expr) -> str:
+def size_formula(expr: Expr) -> str:
     """A product or quotient of sizes as a double."""
     if expr.op == "size":
         return f"static_cast<double>({expr.attr})"
@@ -220,10 +220,10 @@ def _size_formula(expr: Expr) -> str:
         return f"{float(expr.attr)!r}"  # type: ignore[arg-type]
     if expr.op in ("hadamard", "add"):
         sign = " * " if expr.op == "hadamard" else " + "
-        return f"({sign.join(_size_formula(a) for a in expr.args)})"
+        return f"({sign.join(size_formula(a) for a in expr.args)})"
     if expr.op == "power":
-        return f"std::pow({_size_formula(expr.args[0])}, {float(expr.attr)!r})"  # type: ignore[arg-type]
-    return _size_formula(expr.args[0])
+        return f"std::pow({size_formula(expr.args[0])}, {float(expr.attr)!r})"  # type: ignore[arg-type]
+    return size_formula(expr.args[0])
 
 
 def _call_sizes(p: Parameter) -> str:

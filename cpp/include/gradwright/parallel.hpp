@@ -50,9 +50,23 @@ inline bool forked = false;
 inline const int fork_handler = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 #endif
 
+// Set in threads that already share the work with others.
+inline thread_local bool serial = false;
+
+class SerialScope {
+public:
+    SerialScope() : outer_(serial) { serial = true; }
+    ~SerialScope() { serial = outer_; }
+    SerialScope(const SerialScope&) = delete;
+    SerialScope& operator=(const SerialScope&) = delete;
+
+private:
+    const bool outer_;
+};
+
 inline bool must_be_serial() {
 #if defined(_OPENMP)
-    return forked || omp_in_parallel();
+    return serial || forked || omp_in_parallel();
 #else
     return true;
 #endif

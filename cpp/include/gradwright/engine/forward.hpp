@@ -1,0 +1,307 @@
+// The state of a network in training and its forward pass.
+#pragma once
+
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "gradwright/engine/layer.hpp"
+
+namespace gradwright::engine {
+
+
+inline constexpr double batchnorm_epsilon = 1e-5, batchnorm_momentum = 0.9;
+
+/// A step is refused: a gradient or the loss is infinite or NaN. Nothing has changed.
+struct NotFinite : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+template <class Real>
+struct Options {
+    const Loss<Real>* loss = nullptr;
+    std::array<double, max_hyperparameters> loss_hyperparameter{};
+    const Optimizer<Real>* optimizer = nullptr;
+    std::array<double, max_hyperparameters> optimizer_hyperparameter{};
+    const Activation<Real>* output = nullptr;  // what the loss includes, for use only
+    std::array<double, max_hyperparameters> output_hyperparameter{};
+    double weight_decay = 0, clip_norm = 0;  // 0: none
+    std::uint64_t seed = 0;
+    int threads = 1;
+};
+
+/// The targets of a batch: labels, or else rows of values; and the weight of every sample, or null.
+template <class Real>
+struct Targets {
+    const std::int64_t* labels = nullptr;
+    Matrix<const Real> values;
+    const Real* weight = nullptr;
+};
+
+/// The samples of a batch, wherever they are: row n begins at data + place[n] * stride, or at n * stride.
+template <class Real>
+struct Rows {
+    const Real* data;
+    Index stride, count;
+    const std::int64_t* place;
+
+    const Real* operator()(Index n) const { return data + (place == nullptr ? n : place[n]) * stride; }
+};
+
+/// What a network holds, and the forward pass. Every member of a team calls the passes; what they share is
+/// separated by barriers.
+template <class Real>
+class ForwardPass {
+protected:
+    ForwardPass(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
+        : layers_(std::move(layers)), options_(options), steps_(steps), team_(options.threads) {
+        const auto count = static_cast<std::size_t>(team_.size());
+        bounds_.resize(count * bound_row());
+        scratch_.resize(count);
+        for (Layer<Real>& layer : layers_) {
+            if (layer.sparse) layer.partial.resize(count - 1);
+        }
+    }
+
+    Index inputs() const { return layers_.front().inputs; }
+    Index outputs() const { return layers_.back().outputs; }
+
+    static constexpr Index grain = 8;                 // features: what a product works on at once
+    static constexpr Index block_values = 32 * 1024;  // of a gradient: they stay in the second cache
+
+    // ---- Memory ----------------------------------------------------------------------------------------------
+
+    /// Memory for a batch. Rows of a large batch are an odd number of cache lines apart, so that they spread.
+    void prepare(Index samples, int count) {
+        if (samples == samples_) return;
+        samples_ = samples;
+        width_ = (samples + lanes<Real> - 1) / lanes<Real> * lanes<Real>;
+        constexpr Index line = static_cast<Index>(line_bytes / sizeof(Real));
+        stride_ = width_ <= 2 * max_vectors * lanes<Real> ? width_ : ((width_ + line - 1) / line | 1) * line;
+        input_.reserve(inputs() * stride_);
+        std::fill_n(input_.data(), input_.size(), Real(0));
+        Index widest = 0, widest_input = 0;
+        for (Layer<Real>& layer : layers_) {
+            layer.reserve(stride_, samples);
+            layer.clear();
+            widest_input = std::max(widest_input, layer.inputs);
+            if (layer.by_rows()) widest = std::max(widest, layer.outputs);
+            if (layer.sparse && by_batch(layer, count)) {
+                for (Buffer<Real>& partial : layer.partial) partial.reserve(layer.W.gradient.size());
+            }
+        }
+        const Index size = samples * outputs();
+        rows_.reserve(size);
+        row_gradient_.reserve(size);
+        room_.reserve(std::max(options_.loss->room(samples, outputs()),
+                               samples * options_.loss->room(1, outputs())) + 1);
+        for (auto& scratch : scratch_) {
+            scratch.reserve(std::max({4 * samples * features_tile, 3 * samples * widest, widest_input, block_values}));
+        }
+    }
+
+    /// Threads that a step of so many samples is worth.
+    int members(Index samples) const {
+        double work = 0;
+        for (const Layer<Real>& layer : layers_) {
+            work += 6.0 * double(samples) * double(layer.sparse ? layer.support.count : layer.inputs * layer.outputs);
+        }
+        return work < 2.5e6 ? 1 : team_.size();
+    }
+
+    // ---- Forward ---------------------------------------------------------------------------------------------
+
+    const Real* input_of(const Layer<Real>& layer) const {
+        return layer.number == 1 ? input_.data() : layers_[static_cast<std::size_t>(layer.number - 2)].output();
+    }
+
+    /// Whether threads share the samples of a sparse product, each with gradients of its own, instead of the weights.
+    bool by_batch(const Layer<Real>& layer, int count) const {
+        return count > 1 && layer.support.density() < 0.03 && width_ >= 2 * count * lanes<Real>;
+    }
+
+    Window window(const Member& member, bool shared) const {
+        if (!shared) return {0, width_, stride_};
+        const auto [first, last] = member.share(width_, lanes<Real>);
+        return {first, last - first, stride_};
+    }
+
+    /// The rows of a matrix with `rows` of them that belong to this member.
+    Part own_rows(const Member& member, Index rows) const {
+        const auto [first, last] = member.share(rows, grain);
+        return {first, last, 0, width_, stride_};
+    }
+
+    void pass_forward(const Member& member, Rows<Real> X, bool training) {
+        const auto [first, last] = member.share(inputs(), 16);
+        transpose<Real>(X.count, first, last, X, input_.data(), stride_);
+        if (training) {
+            bound(member, 0, Part{first, last, 0, width_, stride_}.template of<const Real>(input_.data()));
+            const auto mine = member.share(samples_, 16);
+            for (const Layer<Real>& layer : layers_) {
+                if (layer.dropout == 0) continue;
+                draw_mask(layer, options_.seed, static_cast<std::uint64_t>(*steps_), mine.first, mine.last, stride_);
+            }
+        }
+        member.barrier();
+        for (Layer<Real>& layer : layers_) {
+            const bool shared = layer.sparse && by_batch(layer, member.count);
+            Part part = linear(member, layer, shared);
+            if (layer.batchnorm) {
+                if (shared) member.barrier();
+                part = own_rows(member, layer.outputs);
+                normalise(member, layer, part, training);
+            }
+            if (layer.by_rows()) {
+                member.barrier();
+                map_samples(member, layer);
+                if (layer.dropout > 0) {
+                    member.barrier();
+                    part = own_rows(member, layer.outputs);
+                    if (training) {
+                        dropout::forward<Real>(part.of<const Real>(layer.activated()),
+                                               part.of<const Real>(layer.mask.data()), part.of(layer.output()));
+                    } else if (layer.output() != layer.activated()) {
+                        copy(part.of<const Real>(layer.activated()), part.of(layer.output()));
+                    }
+                }
+            } else {
+                part.for_each_group(3 * sizeof(Real), [&](Part group) { activate(layer, group, training); });
+            }
+            if (training) bound(member, 2 * layer.number, part.template of<const Real>(layer.output()));
+            member.barrier();
+        }
+    }
+
+    /// The linear map; returns the part of the output this member has made.
+    Part linear(const Member& member, Layer<Real>& layer, bool shared) {
+        const Real* X = input_of(layer);
+        const Index K = layer.outputs, D = layer.inputs;
+        if (layer.sparse) {
+            const Window mine = window(member, shared);
+            const Index first = shared ? 0 : Support::cut(layer.support.row_start(), K, member.index, member.count);
+            const Index last = shared ? K : Support::cut(layer.support.row_start(), K, member.index + 1, member.count);
+            if (mine.width > 0) {
+                layer.support.forward(layer.W.value, layer.b.value, X, layer.linear(), mine, first, last);
+            }
+            if (!shared && (layer.batchnorm || layer.by_rows())) member.barrier();  // others take other rows
+            return {first, last, mine.offset, mine.offset + mine.width, stride_};
+        }
+        const Part part = own_rows(member, K);
+        if (part.first_row < part.last_row) {
+            const Matrix<const Real> W(layer.W.value, K, D);
+            gradwright::detail::serial_gemm<Real>(
+                false, false, Real(1), W.slice(part.first_row, part.last_row),
+                Matrix<const Real>(X, D, samples_, stride_), Real(0), product_part(part, layer.linear()));
+            part.for_each_group(sizeof(Real), [&](Part group) { add_bias(layer.b.value, group, layer.linear()); });
+        }
+        return part;
+    }
+
+    /// The samples of a part's rows, without the padding.
+    Matrix<Real> product_part(Part part, Real* data) const {
+        return {data + part.first_row * stride_, part.last_row - part.first_row, samples_, stride_};
+    }
+
+    static void copy(Matrix<const Real> from, Matrix<Real> to) {
+        for (Index i = 0; i < to.rows; ++i) std::copy_n(from.row(i), to.cols, to.row(i));
+    }
+
+    static constexpr Index features_tile = 16;
+
+    /// Batch normalisation of some features: the generated kernel wants a row for every sample.
+    void normalise(const Member& member, Layer<Real>& layer, Part part, bool training) {
+        Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
+        for (Index k = part.first_row; k < part.last_row; k += features_tile) {
+            const Index count = std::min(features_tile, part.last_row - k);
+            const Matrix<Real> X(scratch, samples_, count), Y(scratch + samples_ * count, samples_, count);
+            const Vector<const Real> gamma(layer.gamma.value + k, count), beta(layer.beta.value + k, count);
+            transpose<Real>(Matrix<const Real>(layer.linear() + k * stride_, count, samples_, stride_), X);
+            if (training) {
+                const Vector<double> mu(layer.mu.data() + k, count);
+                const Vector<Real> inv_std(layer.inv_std.data() + k, count);
+                batchnorm::forward<Real>(X, gamma, beta, Real(batchnorm_epsilon), Y, mu, inv_std);
+            } else {
+                batchnorm_inference::forward<Real>(
+                    X, Vector<const Real>(layer.mean + k, count), Vector<const Real>(layer.variance + k, count), gamma,
+                    beta, Real(batchnorm_epsilon), Y, Vector<Real>(layer.inv_std.data() + k, count));
+            }
+            transpose<Real>(Matrix<const Real>(Y), Matrix<Real>(layer.normalised() + k * stride_, count, samples_,
+                                                                stride_));
+        }
+    }
+
+    /// The running statistics follow those of the batch.
+    void follow(Layer<Real>& layer) {
+        for (Index k = 0; k < layer.outputs; ++k) {
+            const double std = double(layer.inv_std[k]);
+            const double variance = std::max(1 / (std * std) - batchnorm_epsilon, 0.0);
+            const auto mix = [](Real& running, double value) {
+                running = running * Real(batchnorm_momentum) + Real((1 - batchnorm_momentum) * value);
+            };
+            mix(layer.mean[k], layer.mu[k]);
+            mix(layer.variance[k], variance);
+        }
+    }
+
+    /// Samples first, first + 1, ... of a feature-major matrix as rows.
+    void samples(const Real* data, Index first, Matrix<Real> rows) const {
+        transpose<Real>(rows.cols, 0, rows.rows, [=](Index k) { return data + k * stride_ + first; }, rows.data,
+                        rows.stride);
+    }
+
+    /// The activation of a layer that maps samples as a whole.
+    void map_samples(const Member& member, const Layer<Real>& layer) {
+        const auto [first, last] = member.share(samples_, 16);
+        if (first == last) return;
+        Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
+        const Matrix<Real> X(scratch, last - first, layer.outputs), Y(X.row(X.rows), X.rows, X.cols);
+        samples(layer.normalised(), first, X);
+        layer.activation->forward(X, layer.hyperparameter.data(), Y);
+        transpose<Real>(Matrix<const Real>(Y), Matrix<Real>(layer.activated() + first, X.cols, X.rows, stride_));
+    }
+
+    // ---- Bounds of what the gradients are made of -------------------------------------------------------------
+
+    using Bits = typename gradwright::detail::Exponent<Real>::Bits;
+
+    std::size_t bound_row() const { return (2 * layers_.size() + 2 + 15) / 16 * 16; }
+
+    /// Remember the largest magnitude in this member's part: of the input at 0, the output of layer l at 2 l, the
+    /// gradient of its linear map at 2 l - 1. Bit patterns of magnitudes are in order, NaN above all.
+    void bound(const Member& member, std::uint64_t place, Matrix<const Real> part) {
+        constexpr Bits magnitude = ~Bits(0) >> 1;
+        Bits largest = 0;
+        for (Index i = 0; i < part.rows; ++i) {
+            const Real* row = part.row(i);
+            GRADWRIGHT_VECTORIZE
+            for (Index n = 0; n < part.cols; ++n) {
+                Bits bits;
+                std::memcpy(&bits, row + n, sizeof bits);
+                largest = std::max(largest, bits & magnitude);
+            }
+        }
+        bounds_[static_cast<std::size_t>(member.index) * bound_row() + place] = largest;
+    }
+
+    double largest(std::uint64_t place) const {
+        Bits found = 0;
+        for (std::size_t i = place; i < bounds_.size(); i += bound_row()) found = std::max(found, bounds_[i]);
+        Real value;
+        std::memcpy(&value, &found, sizeof value);
+        return double(value);
+    }
+
+    std::vector<Layer<Real>> layers_;
+    Options<Real> options_;
+    std::int64_t* steps_;
+    Team team_;
+    Index samples_ = 0, width_ = 0, stride_ = 0;  // of the batch: without padding, with it, between rows
+    Buffer<Real> input_;                          // feature-major
+    Buffer<Real> rows_, row_gradient_;            // outputs and their gradient, sample by sample
+    Buffer<double> room_;
+    std::vector<Buffer<Real>> scratch_;  // one a member
+    std::vector<Bits> bounds_;
+};
+
+}  // namespace gradwright::engine

@@ -1,0 +1,180 @@
+// One layer of a network, feature-major: a matrix of activations holds a feature a row, a sample a column.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "batchnorm.hpp"
+#include "batchnorm_inference.hpp"
+#include "dropout.hpp"
+#include "gradwright/engine/kernels.hpp"
+#include "gradwright/engine/philox.hpp"
+#include "gradwright/engine/sparse.hpp"
+#include "gradwright/engine/team.hpp"
+#include "gradwright/engine/transpose.hpp"
+
+namespace gradwright::engine {
+
+/// A trained array, which somebody else owns, and the gradient of the last backward pass.
+template <class Real>
+struct Parameter {
+    std::string name;
+    Real* value = nullptr;
+    std::array<Real*, max_states> states{};
+    Index size = 0;
+    bool decays = false;
+    Buffer<Real> gradient;  // reserved when it is first needed
+};
+
+template <class Real>
+struct Layer {
+    Index inputs = 0, outputs = 0;
+    const Activation<Real>* activation = nullptr;  // none: the identity
+    std::array<double, max_hyperparameters> hyperparameter{};
+    bool batchnorm = false;
+    double dropout = 0;
+    std::uint64_t number = 1;  // 1, 2, ... from the input
+    Real *mean = nullptr, *variance = nullptr;  // running statistics
+    Parameter<Real> W, b, gamma, beta;
+    Support support;  // of a sparse layer
+    bool sparse = false;
+
+    // Of the batch, (outputs, samples): linear map, normalised, activated, dropped out; the mask; the gradient of
+    // the linear map. Stages that work in place share their memory.
+    Buffer<Real> linear_memory, normalised_memory, activated_memory, dropped_memory, mask, gradient;
+    Buffer<double> mu;
+    Buffer<Real> inv_std;
+    std::vector<Buffer<Real>> partial;  // gradients of sparse weights, of all threads but the first
+
+    Real* linear() const { return linear_memory.data(); }
+    Real* normalised() const { return batchnorm ? normalised_memory.data() : linear(); }
+    Real* activated() const { return own_output() ? activated_memory.data() : normalised(); }
+    Real* output() const { return own_dropped() ? dropped_memory.data() : activated(); }
+
+    bool by_rows() const { return activation != nullptr && activation->by_rows; }
+
+    /// Whether the activation may not overwrite its input. relu'(relu(x)) is relu'(x) for every x.
+    bool own_output() const {
+        return activation != nullptr && activation->uses_input && std::strcmp(activation->name, "relu") != 0;
+    }
+
+    bool own_dropped() const { return dropout > 0 && activation != nullptr && activation->uses_output; }
+
+    /// Whether memory for batches of `stride` samples is there already; if not, make it.
+    void reserve(Index stride, Index samples) {
+        const Index size = outputs * stride;
+        linear_memory.reserve(size);
+        if (batchnorm) normalised_memory.reserve(size);
+        if (own_output()) activated_memory.reserve(size);
+        if (own_dropped()) dropped_memory.reserve(size);
+        if (dropout > 0) mask.reserve(size);
+        gradient.reserve(size);
+        if (batchnorm) {
+            mu.reserve(outputs);
+            inv_std.reserve(outputs);
+            gamma.gradient.reserve(outputs);
+            beta.gradient.reserve(outputs);
+        }
+        if (sparse) W.gradient.reserve(std::max<Index>(support.count, 1));
+        b.gradient.reserve(outputs);
+        static_cast<void>(samples);
+    }
+
+    /// Zero everything that depends on the batch, so that padding holds finite values.
+    void clear() {
+        for (Buffer<Real>* memory :
+             {&linear_memory, &normalised_memory, &activated_memory, &dropped_memory, &mask, &gradient}) {
+            if (memory->size() > 0) std::fill_n(memory->data(), memory->size(), Real(0));
+        }
+    }
+};
+
+/// Rows and columns of an activation matrix.
+struct Part {
+    Index first_row, last_row, first_col, last_col, stride;
+
+    template <class T>
+    Matrix<T> of(T* data) const {
+        return {data + first_row * stride + first_col, last_row - first_row, last_col - first_col, stride};
+    }
+
+    /// Call body(part) for groups of rows that together fit a first-level cache.
+    template <class Body>
+    void for_each_group(Index entry_bytes, Body&& body) const {
+        constexpr Index bytes = 16 * 1024;
+        const Index group = std::max<Index>(bytes / (std::max<Index>(last_col - first_col, 1) * entry_bytes), 1);
+        for (Index row = first_row; row < last_row; row += group) {
+            body(Part{row, std::min(row + group, last_row), first_col, last_col, stride});
+        }
+    }
+};
+
+/// The elementwise stages after the linear map: activation and dropout.
+template <class Real>
+void activate(const Layer<Real>& layer, Part part, bool training) {
+    if (layer.activation != nullptr) {
+        layer.activation->forward(part.of<const Real>(layer.normalised()), layer.hyperparameter.data(),
+                                  part.of(layer.activated()));
+    }
+    if (layer.dropout > 0) {
+        const Matrix<Real> to = part.of(layer.output());
+        if (training) {
+            dropout::forward<Real>(part.of<const Real>(layer.activated()), part.of<const Real>(layer.mask.data()), to);
+        } else if (layer.output() != layer.activated()) {
+            for (Index i = 0; i < to.rows; ++i) {
+                std::copy_n(part.of(layer.activated()).row(i), to.cols, to.row(i));
+            }
+        }
+    }
+}
+
+/// The gradient of the stages before the elementwise ones, in place.
+template <class Real>
+void activate_backward(const Layer<Real>& layer, Part part) {
+    const Matrix<Real> D = part.of(layer.gradient.data());
+    if (layer.dropout > 0) dropout::backward<Real>(D, part.of<const Real>(layer.mask.data()), D);
+    if (layer.activation != nullptr) {
+        const Real* input = layer.own_output() ? layer.normalised() : layer.activated();
+        layer.activation->backward(D, part.of<const Real>(input), part.of<const Real>(layer.activated()),
+                                   layer.hyperparameter.data(), D);
+    }
+}
+
+/// Add b to the rows of Z.
+template <class Real>
+void add_bias(const Real* b, Part part, Real* Z) {
+    const Matrix<Real> rows = part.of(Z);
+    for (Index i = 0; i < rows.rows; ++i) {
+        Real* z = rows.row(i);
+        const Real b_i = b[part.first_row + i];
+        GRADWRIGHT_VECTORIZE
+        for (Index n = 0; n < rows.cols; ++n) z[n] += b_i;
+    }
+}
+
+/// Draw the mask of dropout for samples first, ..., last - 1: entry e of the batch, counted by samples, is kept where
+/// bits e of Philox4x64-10, key (seed, layer), counter (e / 8 + 1, step, 0, 0), are at least rate 2^32.
+template <class Real>
+void draw_mask(const Layer<Real>& layer, std::uint64_t seed, std::uint64_t step, Index first, Index last,
+               Index stride) {
+    const auto threshold = static_cast<std::uint32_t>(layer.dropout * 4294967296.0);
+    const Real kept = Real(1 / (1 - layer.dropout));
+    const Index K = layer.outputs;
+    std::uint64_t drawn = ~std::uint64_t(0);
+    std::array<std::uint64_t, 4> words{};
+    for (Index n = first; n < last; ++n) {
+        for (Index k = 0; k < K; ++k) {
+            const auto e = static_cast<std::uint64_t>(n * K + k);
+            if (e / 8 != drawn) {
+                drawn = e / 8;
+                words = philox({seed, layer.number}, {drawn + 1, step, 0, 0});
+            }
+            const std::uint64_t word = words[e % 8 / 2];
+            const auto bits = static_cast<std::uint32_t>(e % 2 == 0 ? word : word >> 32);
+            layer.mask[k * stride + n] = bits >= threshold ? kept : Real(0);
+        }
+    }
+}
+
+}  // namespace gradwright::engine

@@ -1,0 +1,53 @@
+// Memory of the engine: aligned, zero at first, on large pages where it is large, kept until the end.
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "gradwright/view.hpp"
+
+namespace gradwright::engine {
+
+inline constexpr std::size_t line_bytes = 64, page_bytes = std::size_t(1) << 21;
+
+/// An array that grows and never shrinks.
+template <class T>
+class Buffer {
+public:
+    T* data() const { return data_.get(); }
+    T& operator[](Index i) const { return data_.get()[i]; }
+    Index size() const { return size_; }
+
+    /// Make room for `count` values. Old values are lost, new ones are 0, if it has to grow.
+    void reserve(Index count) {
+        if (count <= size_) return;
+        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+        const std::size_t alignment = bytes >= page_bytes ? page_bytes : line_bytes;
+        const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+        data_.reset();
+        size_ = 0;
+        void* memory = std::aligned_alloc(alignment, rounded);
+        if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+        if (alignment == page_bytes) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+        std::memset(memory, 0, rounded);
+        data_.reset(static_cast<T*>(memory));
+        size_ = count;
+    }
+
+private:
+    struct Free {
+        void operator()(T* memory) const { std::free(memory); }
+    };
+    std::unique_ptr<T, Free> data_;
+    Index size_ = 0;
+};
+
+}  // namespace gradwright::engine

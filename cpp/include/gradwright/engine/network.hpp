@@ -1,0 +1,128 @@
+// Training a multilayer perceptron: one parallel region a step, no memory asked for after the first one.
+//
+// Gradients of all layers come first, updates last. So a step whose gradients are not finite is refused
+// with nothing changed, and updates need no barriers. Dense weights are updated by the product that makes
+// their gradient (gradient descent) or block by block while a block of it is in the second cache; a
+// gradient as large as the weights exists only for who asks for it.
+#pragma once
+
+#include "gradwright/engine/backward.hpp"
+
+namespace gradwright::engine {
+
+template <class Real>
+class Network : BackwardPass<Real> {
+    using Base = BackwardPass<Real>;
+    using Base::for_each_parameter, Base::layers_, Base::loss, Base::options_, Base::pass_backward;
+    using Base::pass_forward, Base::rows_, Base::samples, Base::samples_, Base::steps_, Base::surely_finite, Base::team_;
+
+public:
+    Network(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
+        : Base(std::move(layers), options, steps) {}
+
+    using Base::inputs, Base::outputs;
+    std::vector<Layer<Real>>& layers() { return layers_; }
+    const Options<Real>& options() const { return options_; }
+    std::int64_t steps() const { return *steps_; }
+
+    /// The outputs for a batch, (count, outputs), after the last activation.
+    void forward(Rows<Real> X, bool training, Matrix<Real> Y) {
+        begin(X.count);
+        team_.run(this->members(X.count), [&](const Member& member) {
+            pass_forward(member, X, training);
+            const auto [first, last] = member.share(X.count, 16);
+            if (first == last) return;
+            const Matrix<Real> rows(rows_.data() + first * outputs(), last - first, outputs());
+            samples(layers_.back().output(), first, options_.output == nullptr ? Y.slice(first, last) : rows);
+            if (options_.output == nullptr) return;
+            options_.output->forward(rows, options_.output_hyperparameter.data(), Y.slice(first, last));
+        });
+        if (training) follow_statistics();
+        waiting_ = training;
+    }
+
+    /// The loss of the batch of the last forward pass in training; gradients are kept.
+    double backward(Targets<Real> targets) {
+        if (!waiting_) throw std::logic_error("backward needs a forward pass with training=True before it");
+        waiting_ = false;
+        team_.run(this->members(samples_), [&](const Member& member) { pass_backward(member, targets); });
+        this->gradients();
+        kept_ = true;
+        return loss();
+    }
+
+    /// One step of the optimizer with the gradients of the last backward pass.
+    void update(double learning_rate) {
+        if (!kept_) throw std::logic_error("update needs the gradients of a backward pass before it");
+        const double norm = gradient_norm();
+        const double limit = options_.clip_norm;
+        const double scale = limit > 0 && norm > limit ? limit / norm : 1;
+        team_.run(this->members(samples_), [&](const Member& member) {
+            for (Layer<Real>& layer : layers_) {
+                for_each_parameter(layer, [&](Parameter<Real>& parameter) {
+                    const auto [first, last] = member.share(parameter.size, 16);
+                    this->update_from_gradient(member, parameter, first, last, learning_rate, scale);
+                });
+            }
+        });
+        ++*steps_;
+    }
+
+    /// Forward, backward and update in one: the loss of the batch.
+    double step(Rows<Real> X, Targets<Real> targets, double learning_rate) {
+        begin(X.count);
+        const bool clips = options_.clip_norm > 0;
+        team_.run(this->members(X.count), [&](const Member& member) {
+            pass_forward(member, X, true);
+            pass_backward(member, targets);
+            member.barrier();
+            if (clips || !std::isfinite(loss()) || !surely_finite()) return;
+            for (Layer<Real>& layer : layers_) this->update_layer(member, layer, learning_rate);
+        });
+        const double value = loss();
+        if (!std::isfinite(value)) throw NotFinite("the loss is " + std::to_string(value));
+        follow_statistics();
+        if (!clips && surely_finite()) {
+            ++*steps_;
+        } else {
+            this->gradients();
+            kept_ = true;
+            update(learning_rate);
+            kept_ = false;
+        }
+        return value;
+    }
+
+private:
+    void begin(Index count) {
+        this->prepare(count, this->members(count));
+        std::fill(this->bounds_.begin(), this->bounds_.end(), 0);
+        waiting_ = kept_ = false;
+    }
+
+    void follow_statistics() {
+        for (Layer<Real>& layer : layers_) {
+            if (layer.batchnorm) this->follow(layer);
+        }
+    }
+
+    /// The Euclidean norm of all gradients; NotFinite names one that is infinite or NaN.
+    double gradient_norm() {
+        double square = 0;
+        for (Layer<Real>& layer : layers_) {
+            for_each_parameter(layer, [&](Parameter<Real>& p) {
+                const Real* g = p.gradient.data();
+                const Index bad = first_not_finite(Vector<const Real>(g, p.size));
+                if (bad < p.size) {
+                    throw NotFinite("the gradient of " + p.name + " is not finite at entry " + std::to_string(bad));
+                }
+                for (Index i = 0; i < p.size; ++i) square += double(g[i]) * double(g[i]);
+            });
+        }
+        return std::sqrt(square);
+    }
+
+    bool waiting_ = false, kept_ = false;
+};
+
+}  // namespace gradwright::engine
