@@ -22,6 +22,7 @@ Conventions that all backends share, so that they agree to rounding:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ def create(name: str, specification: Specification, arrays: Mapping[str, Array])
 
         return Composed("numpy", specification, arrays)
     if name == "cpp":
+        if find_spec("gradwright._engine") is not None:
+            from gradwright.backends import cpp
+
+            if cpp.runs(specification):
+                return cpp.Engine(specification, arrays)
         from gradwright.backends.composed import Composed
 
         return Composed("cpp", specification, arrays)

@@ -73,7 +73,7 @@ class Composed:
             value = layer.forward(value, training, step)
         last = self.layers[-1]
         on_logits = self.specification.loss_on_logits
-        value = last.forward(value, training, step, activate=activate and not on_logits)
+        value = last.forward(value, training, step, activate=not on_logits)
         if training:
             self._output = value
         if on_logits and activate:

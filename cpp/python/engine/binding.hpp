@@ -57,11 +57,11 @@ public:
         : kept_(py::make_tuple(layers, steps)), network_(read_layers(layers), read_options(options),
                                                          data_of<std::int64_t>(steps, "steps")) {}
 
-    void forward(const py::array& X, py::array& Y, bool training) {
+    void forward(const py::array& X, py::array& Y, bool training, bool activate) {
         const Rows<Real> rows{data_of<const Real>(X, "X"), X.shape(1), X.shape(0), nullptr};
         const Matrix<Real> out(data_of<Real>(Y, "Y"), Y.shape(0), Y.shape(1));
         const py::gil_scoped_release release;
-        network_.forward(rows, training, out);
+        network_.forward(rows, training, activate, out);
     }
 
     double backward(const py::array& targets, const py::object& weight) {
@@ -79,7 +79,7 @@ public:
 
     /// Every batch of the order; Python may interrupt between two of them.
     void epoch(const py::array& X, const py::array& targets, const py::array& order, Index batch_size,
-               const py::array& learning_rates, const py::object& weight, py::array& losses) {
+               const py::array& learning_rates, const py::object& weight, py::array& losses, bool interruptible) {
         const Rows<Real> data{data_of<const Real>(X, "X"), X.shape(1), X.shape(0), nullptr};
         const Targets<Real> all = read_targets(targets, weight);
         const auto* place = data_of<const std::int64_t>(order, "order");
@@ -107,7 +107,7 @@ public:
                 if (all.weight != nullptr) batch.weight = weights.data();
                 loss[i] = network_.step({data.data, data.stride, size, places}, batch, rates[i]);
                 const auto now = std::chrono::steady_clock::now();
-                if (now - checked < std::chrono::milliseconds(20)) continue;
+                if (!interruptible || now - checked < std::chrono::milliseconds(20)) continue;
                 checked = now;
                 const py::gil_scoped_acquire acquire;
                 if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -212,6 +212,15 @@ private:
     py::object kept_;  // the arrays the network works on
     Network<Real> network_;
 };
+
+/// The names of all kernels the engine can use.
+inline std::vector<std::string> names() {
+    std::vector<std::string> found;
+    for (const auto& entry : activations<float>) found.emplace_back(entry.name);
+    for (const auto& entry : losses<float>) found.emplace_back(entry.name);
+    for (const auto& entry : optimizers<float>) found.emplace_back(entry.name);
+    return found;
+}
 
 template <class Real>
 void bind(py::module_& module, const char* name) {

@@ -304,8 +304,10 @@ private:
         const Part part = own_rows(member, layer.outputs);
         const Index D = layer.inputs;
         if (descends_) {  // theta - learning_rate (g + decay theta) is one product
+            double decay = options_.weight_decay;
+            if (decay_place_ >= 0) decay += options_.optimizer_hyperparameter[static_cast<std::size_t>(decay_place_)];
             const Matrix<Real> W(layer.W.value, layer.outputs, D);
-            weight_gradient(layer, part.first_row, Real(-learning_rate), Real(1 - learning_rate * options_.weight_decay),
+            weight_gradient(layer, part.first_row, Real(-learning_rate), Real(1 - learning_rate * decay),
                             W.slice(part.first_row, part.last_row));
             return;
         }

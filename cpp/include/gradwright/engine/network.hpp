@@ -25,16 +25,17 @@ public:
     const Options<Real>& options() const { return options_; }
     std::int64_t steps() const { return *steps_; }
 
-    /// The outputs for a batch, (count, outputs), after the last activation.
-    void forward(Rows<Real> X, bool training, Matrix<Real> Y) {
+    /// The outputs for a batch, (count, outputs). `activate`: after the activation that the loss includes.
+    void forward(Rows<Real> X, bool training, bool activate, Matrix<Real> Y) {
+        const bool logits = options_.output == nullptr || !activate;
         begin(X.count);
         team_.run(this->members(X.count), [&](const Member& member) {
             pass_forward(member, X, training);
             const auto [first, last] = member.share(X.count, 16);
             if (first == last) return;
             const Matrix<Real> rows(rows_.data() + first * outputs(), last - first, outputs());
-            samples(layers_.back().output(), first, options_.output == nullptr ? Y.slice(first, last) : rows);
-            if (options_.output == nullptr) return;
+            samples(layers_.back().output(), first, logits ? Y.slice(first, last) : rows);
+            if (logits) return;
             options_.output->forward(rows, options_.output_hyperparameter.data(), Y.slice(first, last));
         });
         if (training) follow_statistics();

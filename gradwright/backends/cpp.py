@@ -1,0 +1,168 @@
+"""The training engine in C++: whole epochs without Python, dense and sparse layers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradwright import _engine, _kernels, kernels
+from gradwright.backends.composed import Loss
+from gradwright.specification import LayerSpecification, Specification
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_ROWS = 256  # of an inference batch: bounds the memory of activations
+
+
+def runs(specification: Specification) -> bool:
+    """Whether the engine has all kernels of a network; `Composed` runs the others."""
+    named = {layer.activation for layer in specification.layers} - {"identity"}
+    known = set(_engine.names())
+    return named | {specification.loss_kernel, specification.optimizer} <= known
+
+
+class Engine:
+    """A network in `gradwright._engine`; see `gradwright.backends.Backend`.
+
+    Activations live feature-major, `(features, samples)`, in memory that is kept from step to step.
+    A step is one parallel region; gradients of all layers come first, then all updates, so a step
+    with an infinite or NaN gradient is refused before it changes anything.
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        arrays: Mapping[str, Array],
+        threads: int | None = None,
+    ) -> None:
+        self.specification = specification
+        self._dtype = np.dtype(specification.dtype)
+        self._parameters = {name: np.array(array, order="C") for name, array in arrays.items()}
+        self._state: dict[str, Array] = {"step": np.zeros(1, np.int64)}
+        self.threads = threads or _kernels.threads()
+        self._loss = Loss("cpp", specification)
+        self._states: dict[str, list[Array]] = {}
+        rule = kernels.face(specification.optimizer)
+        initial_state = getattr(kernels.module("cpp", rule.name), "initial_state", None)
+        for name, theta in self._parameters.items():
+            found = initial_state(theta) if theta.dtype.kind == "f" and initial_state and len(rule.arrays) > 2 else ()
+            self._states[name] = list(found)
+            for field, array in zip(getattr(found, "_fields", ()), found, strict=True):
+                self._state[f"{name}.{field}"] = array
+        for number, layer in enumerate(specification.layers, start=1):
+            if layer.batchnorm:
+                self._state[f"layer{number}.mean"] = np.zeros(layer.outputs, self._dtype)
+                self._state[f"layer{number}.variance"] = np.ones(layer.outputs, self._dtype)
+        _engine.set_blas(*_kernels.blas_addresses())
+        kind = _engine.Network32 if self._dtype == np.float32 else _engine.Network64
+        described = [self._layer(n, layer) for n, layer in enumerate(specification.layers, start=1)]
+        self._network = kind(described, self._options(), self._state["step"])
+
+    def _layer(self, number: int, layer: LayerSpecification) -> dict[str, Any]:
+        prefix = f"layer{number}."
+        values = f"{prefix}W.values" if layer.sparse else f"{prefix}W"
+        names = {"W": values} | {n: prefix + n for n in ("b", "gamma", "beta", "mean", "variance")}
+        own = self._parameters | self._state
+        on_logits = number == len(self.specification.layers) and self.specification.loss_on_logits
+        activation = None if layer.activation == "identity" or on_logits else layer.activation
+        found: dict[str, Any] = {
+            "inputs": layer.inputs, "outputs": layer.outputs, "batchnorm": layer.batchnorm,
+            "dropout": layer.dropout, "activation": activation,
+            "hyperparameters": _values(layer.activation, layer.parameters),
+            "arrays": {n: own[full] for n, full in names.items() if full in own},
+            "states": {n: self._states.get(full, []) for n, full in names.items()},
+        }  # fmt: skip
+        if layer.sparse:
+            found |= {n: own[f"{prefix}W.{n}"] for n in ("indptr", "indices")}
+        return found
+
+    def _options(self) -> dict[str, Any]:
+        spec, last = self.specification, self.specification.layers[-1]
+        return {
+            "loss": spec.loss_kernel,
+            "loss_hyperparameters": _values(spec.loss_kernel, spec.loss_parameters),
+            "optimizer": spec.optimizer,
+            "optimizer_hyperparameters": _values(spec.optimizer, spec.optimizer_parameters),
+            "output": last.activation if spec.loss_on_logits else None,
+            "output_hyperparameters": _values(last.activation, last.parameters),
+            "weight_decay": spec.weight_decay, "clip_norm": spec.clip_norm or 0.0,
+            "seed": spec.seed, "threads": self.threads,
+        }  # fmt: skip
+
+    def describe(self) -> str:
+        """One line that says what runs."""
+        return f"C++ engine, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    def parameters(self) -> dict[str, Array]:
+        """The trained arrays, live."""
+        return dict(self._parameters)
+
+    def state(self) -> dict[str, Array]:
+        """Steps made, states of the optimizer, running statistics; live."""
+        return dict(self._state)
+
+    def gradients(self) -> dict[str, Array]:
+        """The gradients of the last backward pass."""
+        found = {}
+        for name, theta in self._parameters.items():
+            if theta.dtype.kind != "f":
+                continue
+            layer, own = name.split(".")[:2]
+            gradient = self._network.gradient(int(layer.removeprefix("layer")), own)
+            if gradient.size == theta.size:
+                found[name] = gradient.reshape(theta.shape)
+        return found
+
+    def forward(self, X: Array, training: bool = False, activate: bool = True) -> Array:
+        """The output of the network for every row of X."""
+        X = np.ascontiguousarray(X)
+        Y = np.empty((len(X), self.specification.sizes[-1]), self._dtype)
+        rows = max(len(X), 1) if training else _ROWS
+        for first in range(0, len(X), rows):
+            part = slice(first, first + rows)
+            self._network.forward(X[part], Y[part], training, activate)
+        return Y
+
+    def backward(self, targets: Array, sample_weight: Array | None = None) -> float:
+        """The loss; gradients are kept."""
+        loss: float = self._network.backward(np.ascontiguousarray(targets), sample_weight)
+        return loss
+
+    def evaluate(self, X: Array, targets: Array, sample_weight: Array | None = None) -> float:
+        """The loss at inference."""
+        return self._loss(self.forward(X, activate=False), targets, sample_weight)[0]
+
+    def update(self, learning_rate: float) -> None:
+        """One step of the optimizer with the kept gradients."""
+        self._network.update(learning_rate)
+
+    def epoch(
+        self,
+        X: Array,
+        targets: Array,
+        order: Array,
+        batch_size: int,
+        learning_rates: Array,
+        sample_weight: Array | None = None,
+        losses: Array | None = None,
+    ) -> Array:
+        """Train on all batches of `order` and return their losses; Python's lock is released."""
+        if losses is None:
+            losses = np.empty(len(learning_rates))
+        self._network.epoch(
+            np.ascontiguousarray(X), np.ascontiguousarray(targets),
+            np.ascontiguousarray(order, np.int64), batch_size,
+            np.ascontiguousarray(learning_rates, np.float64), sample_weight, losses,
+            threading.current_thread() is threading.main_thread(),
+        )  # fmt: skip
+        return losses
+
+
+def _values(name: str, given: Mapping[str, float]) -> dict[str, float]:
+    """All hyperparameters of a kernel: the given ones, defaults for the others."""
+    if name == "identity":
+        return {}
+    return {**kernels.face(name).hyperparameters, **given}
