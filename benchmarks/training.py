@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +22,9 @@ NETWORKS: dict[str, tuple[tuple[int, ...], int]] = {
 DENSITIES = (0.5, 0.2, 0.1, 0.05, 0.01, 0.001)
 
 
-def interleaved(contenders: Mapping[str, Run], seconds: float = 3.0, rounds: int = 9) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Run], seconds: float = 3.0, rounds: int = 9
+) -> dict[str, list[float]]:
     """Seconds a step of every contender in every round; they take turns and rest in between."""
     steps = {}
     for name, run in contenders.items():
@@ -47,10 +50,14 @@ def median(values: list[float]) -> float:
 
 def batch_of(sizes: tuple[int, ...], samples: int) -> tuple[Array, Array]:
     rng = np.random.default_rng(0)
-    return rng.normal(size=(samples, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], samples)
+    return rng.normal(size=(samples, sizes[0])).astype(np.float32), rng.integers(
+        0, sizes[-1], samples
+    )
 
 
-def ours(sizes: tuple[int, ...], batch: int, optimizer: str, threads: int, density: float = 1.0) -> Run:
+def ours(
+    sizes: tuple[int, ...], batch: int, optimizer: str, threads: int, density: float = 1.0
+) -> Run:
     """The engine; the batch is gathered from a data set of rows in every step."""
     from gradwright.backends import cpp
     from gradwright.layer import initial_arrays
@@ -75,7 +82,7 @@ def torch_dense(sizes: tuple[int, ...], batch: int, optimizer: str, threads: int
 
     torch.set_num_threads(threads)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     net = nn.Sequential(*layers[:-1])
     steps_by: Any = (
@@ -106,7 +113,9 @@ def measure_dense(threads: int, names: list[str] | None = None) -> list[dict[str
                 "gradwright": ours(sizes, batch, optimizer, threads),
                 "torch": torch_dense(sizes, batch, optimizer, threads),
             })  # fmt: skip
-            rows.append({"network": name, "optimizer": optimizer, "threads": threads, "seconds": found})
+            rows.append(
+                {"network": name, "optimizer": optimizer, "threads": threads, "seconds": found}
+            )
     return rows
 
 

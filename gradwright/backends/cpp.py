@@ -48,7 +48,11 @@ class Engine:
         rule = kernels.face(specification.optimizer)
         initial_state = getattr(kernels.module("cpp", rule.name), "initial_state", None)
         for name, theta in self._parameters.items():
-            found = initial_state(theta) if theta.dtype.kind == "f" and initial_state and len(rule.arrays) > 2 else ()
+            found = (
+                initial_state(theta)
+                if theta.dtype.kind == "f" and initial_state and len(rule.arrays) > 2
+                else ()
+            )
             self._states[name] = list(found)
             for field, array in zip(getattr(found, "_fields", ()), found, strict=True):
                 self._state[f"{name}.{field}"] = array

@@ -34,20 +34,30 @@ def data(spec: Any, samples: int = 160) -> tuple[Array, Array]:
     return X, T / T.sum(axis=1, keepdims=True)
 
 
-def train(backend: Any, spec: Any, batch: int, *, samples: int = 160, weights: bool = False) -> Array:
+def train(
+    backend: Any, spec: Any, batch: int, *, samples: int = 160, weights: bool = False
+) -> Array:
     X, targets = data(spec, samples)
     order = np.random.default_rng(2).permutation(samples)
     rates = np.full(-(-samples // batch), 0.01)
-    weight = np.random.default_rng(3).integers(0, 4, samples).astype(spec.dtype) if weights else None
-    return np.concatenate([backend.epoch(X, targets, order, batch, rates, weight) for _ in range(2)])
+    weight = (
+        np.random.default_rng(3).integers(0, 4, samples).astype(spec.dtype) if weights else None
+    )
+    return np.concatenate(
+        [backend.epoch(X, targets, order, batch, rates, weight) for _ in range(2)]
+    )
 
 
-def agree(spec: Any, batch: int = 23, *, threads: int = 1, samples: int = 160, weights: bool = False) -> None:
+def agree(
+    spec: Any, batch: int = 23, *, threads: int = 1, samples: int = 160, weights: bool = False
+) -> None:
     arrays = initial_arrays(spec)
     ours, theirs = cpp.Engine(spec, arrays, threads), Composed("numpy", spec, arrays)
     losses = train(ours, spec, batch, samples=samples, weights=weights)
     expected = train(theirs, spec, batch, samples=samples, weights=weights)
-    close = {"rtol": 1e-8, "atol": 1e-10} if spec.dtype == "float64" else {"rtol": 2e-3, "atol": 2e-4}
+    close = (
+        {"rtol": 1e-8, "atol": 1e-10} if spec.dtype == "float64" else {"rtol": 2e-3, "atol": 2e-4}
+    )
     np.testing.assert_allclose(losses, expected, **close)
     for mine, other in ((ours.parameters(), theirs.parameters()), (ours.state(), theirs.state())):
         assert list(mine) == list(other) or set(mine) == set(other)
@@ -63,7 +73,13 @@ def agree(spec: Any, batch: int = 23, *, threads: int = 1, samples: int = 160, w
 def test_training_agrees_with_the_numpy_kernels(shape: str, density: float, threads: int) -> None:
     sizes, batch = SHAPES[shape]
     layers = len(sizes) - 1
-    spec = specify(sizes, ["relu"] * (layers - 1) + ["softmax"], optimizer="adam", density=density, dtype="float64")
+    spec = specify(
+        sizes,
+        ["relu"] * (layers - 1) + ["softmax"],
+        optimizer="adam",
+        density=density,
+        dtype="float64",
+    )
     agree(spec, batch, threads=threads, samples=max(160, batch + 7))
 
 
@@ -75,7 +91,11 @@ def test_every_activation_trains(activation: str) -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("density", [1.0, 0.5])
 def test_every_optimizer_trains(optimizer: str, density: float) -> None:
-    agree(specify([6, 9, 3], ["tanh", "softmax"], optimizer=optimizer, density=density, dtype="float64"))
+    agree(
+        specify(
+            [6, 9, 3], ["tanh", "softmax"], optimizer=optimizer, density=density, dtype="float64"
+        )
+    )
 
 
 LOSSES = sorted(set(kernels.known("loss")) & set(cpp._engine.names()))
@@ -106,7 +126,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_options_agree_with_the_numpy_kernels(option: str, threads: int) -> None:
-    given = {"dtype": "float64", "activations": ["sigmoid", "relu", "softmax"], "seed": 3} | OPTIONS[option]
+    given = {
+        "dtype": "float64",
+        "activations": ["sigmoid", "relu", "softmax"],
+        "seed": 3,
+    } | OPTIONS[option]
     agree(specify([40, 50, 30, 5], **given), 30, threads=threads)
 
 
@@ -132,7 +156,9 @@ def test_step_by_step_is_the_same_as_an_epoch() -> None:
 
 @pytest.mark.parametrize("density", [1.0, 0.3])
 def test_gradients_are_those_of_the_numpy_kernels(density: float) -> None:
-    spec = specify([9, 12, 3], ["relu", "softmax"], density=density, batchnorm=True, dtype="float64")
+    spec = specify(
+        [9, 12, 3], ["relu", "softmax"], density=density, batchnorm=True, dtype="float64"
+    )
     X, targets = data(spec)
     arrays = initial_arrays(spec)
     ours, theirs = cpp.Engine(spec, arrays), Composed("numpy", spec, arrays)
@@ -141,12 +167,16 @@ def test_gradients_are_those_of_the_numpy_kernels(density: float) -> None:
     assert ours.backward(targets) == pytest.approx(theirs.backward(targets), rel=1e-12)
     assert ours.gradients().keys() == theirs.gradients().keys()
     for name, value in theirs.gradients().items():
-        np.testing.assert_allclose(ours.gradients()[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(
+            ours.gradients()[name], value, rtol=1e-9, atol=1e-12, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_the_same_training_gives_the_same_bits(threads: int) -> None:
-    spec = specify([30, 300, 3], ["relu", "softmax"], optimizer="adam", density=[0.02, 1.0], dropout=0.1)
+    spec = specify(
+        [30, 300, 3], ["relu", "softmax"], optimizer="adam", density=[0.02, 1.0], dropout=0.1
+    )
     runs = [cpp.Engine(spec, initial_arrays(spec), threads) for _ in range(2)]
     for run in runs:
         train(run, spec, 60)
@@ -156,7 +186,9 @@ def test_the_same_training_gives_the_same_bits(threads: int) -> None:
 
 def test_two_networks_train_at_once_as_one_after_the_other() -> None:
     spec = specify([30, 300, 3], ["relu", "softmax"], optimizer="adam", density=[0.3, 1.0])
-    together, alone = ([cpp.Engine(spec, initial_arrays(spec), 2) for _ in range(2)] for _ in range(2))
+    together, alone = (
+        [cpp.Engine(spec, initial_arrays(spec), 2) for _ in range(2)] for _ in range(2)
+    )
     at_once = [threading.Thread(target=train, args=(net, spec, 20)) for net in together]
     for thread in at_once:
         thread.start()
@@ -186,7 +218,9 @@ def test_a_forked_child_trains() -> None:
 @pytest.mark.parametrize("optimizer", ["gradient_descent", "adam"])
 @pytest.mark.parametrize("density", [1.0, 0.5])
 def test_a_step_that_is_not_finite_changes_nothing(optimizer: str, density: float) -> None:
-    spec = specify([4, 6, 2], ["relu", "identity"], optimizer=optimizer, density=density, loss="huber")
+    spec = specify(
+        [4, 6, 2], ["relu", "identity"], optimizer=optimizer, density=density, loss="huber"
+    )
     net = cpp.Engine(spec, initial_arrays(spec))
     X, T = np.full((8, 4), 1e30, np.float32), np.zeros((8, 2), np.float32)
     net.parameters()["layer1.b"][:] = 1
@@ -224,7 +258,9 @@ def test_python_runs_while_the_engine_trains() -> None:
     spec = specify([100, 400, 5], ["relu", "softmax"])
     net = cpp.Engine(spec, initial_arrays(spec), 1)
     X, targets = data(spec, 1000)
-    worker = threading.Thread(target=net.epoch, args=(X, targets, np.tile(np.arange(1000), 20), 20, np.full(1000, 0.001)))
+    worker = threading.Thread(
+        target=net.epoch, args=(X, targets, np.tile(np.arange(1000), 20), 20, np.full(1000, 0.001))
+    )
     worker.start()
     ticks = 0
     while worker.is_alive():
