@@ -16,7 +16,7 @@ from gradwright.training import targets as encoding
 from gradwright.training.arrays import as_matrix, numeric, require_finite, row_blocks
 
 Array = np.ndarray[Any, np.dtype[Any]]
-_CHUNK_ENTRIES = 1 << 22
+_CHUNK_ENTRIES = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 import csv
 import os
 import signal
+import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from gradwright import MLP, DivergenceError, kernels, metrics
 from gradwright.backends.masks import dropout_mask
+from gradwright.training.display import Bar, Lines, display
 from gradwright.training.history import History
 
 RNG = np.random.default_rng(0)
@@ -109,6 +112,40 @@ def test_a_memmap_trains_as_the_array_does(tmp_path):
     fit(one, X.astype(np.float32))
     fit(other, mapped)
     assert same(one, other)
+
+
+def test_a_large_memmap_is_never_copied_whole(tmp_path):
+    path = tmp_path / "large.bin"
+    large = np.memmap(path, np.float64, "w+", shape=(400_000, 20))
+    large[:, 0] = np.linspace(-1, 1, len(large))
+    y = np.memmap(tmp_path / "y.bin", np.int64, "w+", shape=len(large))
+    y[:] = large[:, 0] > 0
+    net = MLP([20, 4, 2], ["relu", "softmax"], backend="numpy")
+    net.fit(X=large[:64], y=y[:64], epochs=1, verbose=False)
+    tracemalloc.start()
+    net.fit(large, y, epochs=1, batch_size=4096, learning_rate=0.5, verbose=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < large.nbytes / 2  # a chunk before and after conversion, and the order of rows
+    assert net.score(large, y) > 0.9
+
+
+def test_a_fit_on_batches_resumes_within_an_epoch():
+    batches = [(X[k : k + 8], Y[k : k + 8]) for k in range(0, 25, 8)]
+    one, other = build(), build()
+    one.fit(batches, epochs=3, verbose=False)
+
+    def stop(net):
+        return int(net.backend.state()["step"][0]) == 6
+
+    class Stop:
+        on_batch_end = staticmethod(stop)
+
+    other.fit(batches, epochs=3, verbose=False, callbacks=[Stop()])
+    assert other.history.stopped == "a callback ended it"
+    other.resume(batches, verbose=False)
+    assert same(one, other)
+    assert one.loss_history == other.loss_history
 
 
 def test_an_iterable_of_batches_trains_as_the_array_does():
@@ -303,6 +340,20 @@ def test_lines_are_printed_where_the_output_is_no_terminal(capsys):
     assert all("loss" in line and line.endswith("s left") for line in lines)
     fit(build(), verbose=False)
     assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_gets_a_bar_with_loss_and_time_left(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = display(True)
+    assert isinstance(shown, Bar)
+    fit(build(), verbose=shown)
+    out = capsys.readouterr().out
+    assert "epoch 3/3" in out
+    assert "loss 1." in out
+    assert "0:00:00" in out
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    assert isinstance(display(True), Lines)
 
 
 def test_curves_are_written_as_table_and_picture(tmp_path):
