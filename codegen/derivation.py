@@ -11,17 +11,18 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from .claim import Claim, check_claim
 from .differentiate import Sweep, reverse_sweep
 from .errors import NotationError, ProofFailure
 from .expression import Expr
-from .lower import Kernel, lower, proved_again
+from .lower import lower, proved_again
 from .notation import Layer, layer
 from .primitives import Entries
 from .program import Program, assuming, display_path
 from .prove import Proof, check_fact, is_proved, route_b
+from .routine import Kernel
+from .segments import Seam, seams, with_named_seams
 from .simplify import Simplified, Step, simplify
 from .stabilise import Stabilised, stabilise
 
@@ -49,6 +50,11 @@ class Derivation:
     def gradients(self) -> tuple[tuple[str, Expr], ...]:
         """The simplified gradient of every variable, in declared order."""
         return self.simplified.gradients
+
+    @property
+    def seams(self) -> tuple[Seam, ...]:
+        """Forward values at which the derivation was taken apart."""
+        return seams(self.program)
 
     @property
     def proof_id(self) -> str:
@@ -113,15 +119,17 @@ def _derive(program: Program) -> Derivation:
         reason = check_fact(fact, entry)
         if reason is not None:
             raise NotationError(f"{program.name}: the fact {fact.name} cannot be used: {reason}")
-    sweep = reverse_sweep(program)
+    program = with_named_seams(program)
+    cut = seams(program)
+    sweep = reverse_sweep(program, cut)
     start = time.perf_counter()
-    proof = route_b(program)
-    _require(program, "the reverse sweep", dict(sweep.gradients), proof, entry)
+    proof = route_b(program, cut)
+    _require(program, sweep, proof)
     seconds = time.perf_counter() - start
-    simplified = _proved_simplification(program, sweep, proof, entry)
-    stable = stabilise(program, simplified.gradients)
-    adjoints = [(step.node, step.adjoint) for step in sweep.steps]
-    kernel = lower(program, simplified.gradients, stable, adjoints)
+    simplified = _proved_simplification(program, sweep, proof, cut)
+    stable = stabilise(program, cut, simplified.claims)
+    kernel = lower(program, simplified, stable, [(s.node, s.adjoint) for s in sweep.steps])
+    proof = proof.with_adjoints(simplified.adjoints)
     start = time.perf_counter()
     if not proved_again(kernel, proof):
         raise ProofFailure(
@@ -133,29 +141,32 @@ def _derive(program: Program) -> Derivation:
 
 
 def _proved_simplification(
-    program: Program, sweep: Sweep, proof: Proof, entry: Entries
+    program: Program, sweep: Sweep, proof: Proof, cut: tuple[Seam, ...]
 ) -> Simplified:
     """The simplified gradients; one that is not proved goes back to the sweep's form."""
-    simplified = simplify(program, sweep.gradients)
-    wanted, raw = dict(proof.gradients), dict(sweep.gradients)
+    simplified = simplify(program, sweep.claims, cut)
+    raw = dict(sweep.claims)
     chosen = tuple(
-        (name, g if is_proved(wanted[name], g, entry, program.facts) else raw[name])
-        for name, g in simplified.gradients
+        (name, claim if _holds(program, proof, name, claim) else raw[name])
+        for name, claim in simplified.claims
     )
-    if chosen == simplified.gradients:
+    if chosen == simplified.claims:
         return simplified
     step = Step("sweep", "a shorter form was found but not proved", chosen)
-    return Simplified(chosen, (step,), Fraction(simplified.cost))
+    return replace(simplified, claims=chosen, steps=(step,))
 
 
-def _require(
-    program: Program, what: str, gradients: dict[str, Expr], proof: Proof, entry: Entries
-) -> None:
-    for name, wanted in proof.gradients:
-        if not is_proved(wanted, gradients[name], entry, program.facts):
+def _holds(program: Program, proof: Proof, name: str, claim: Expr) -> bool:
+    return is_proved(proof.wanted[name], claim, proof.entries(program, name), program.facts)
+
+
+def _require(program: Program, sweep: Sweep, proof: Proof) -> None:
+    for name, claim in sweep.claims:
+        if not _holds(program, proof, name, claim):
             raise ProofFailure(
-                f"{display_path(program.source)}: {program.name}: D{name} from {what} is not "
-                f"proved equal to the index derivative.{counterexample(program, gradients)}"
+                f"{display_path(program.source)}: {program.name}: D{name} from the reverse sweep "
+                "is not proved equal to the index derivative."
+                f"{counterexample(program, dict(sweep.gradients))}"
             )
 
 

@@ -119,10 +119,12 @@ def sigmoid(argument: Expr) -> Expr:
 
 def apply_fold(poly: ix.Poly, fold: Fold) -> ix.Poly:
     """Replace the pattern under every pair of labels it occurs with."""
+    if fold.pattern.skeleton not in poly.parts:
+        return poly
     slots = [label for label in (ROW, COL) if label in fold.pattern.labels]
 
     def match(atom: ix.Atom) -> ix.Poly | None:
-        if atom.skeleton != fold.pattern.skeleton or len(atom.labels) != len(slots):
+        if len(atom.labels) != len(slots):
             return None
         for order in itertools.permutations(sorted(atom.labels)):
             names = dict(zip(slots, order, strict=True))
@@ -130,7 +132,7 @@ def apply_fold(poly: ix.Poly, fold: Fold) -> ix.Poly:
                 return _relabelled(fold.value, names)
         return None
 
-    return ix.replace_atoms(poly, match)
+    return ix.replace_atoms(poly, match, fold.pattern.skeleton)
 
 
 def _relabelled(poly: ix.Poly, names: Mapping[ix.Label, ix.Label]) -> ix.Poly:

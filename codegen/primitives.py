@@ -7,7 +7,7 @@ upstream gradient; a rule is used by the derivation only because it is a theorem
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -246,13 +246,16 @@ class Entries:
     """Entries of expressions in index normal form, remembered by node and labels.
 
     `definitions` maps symbols to what they stand for: a saved value to its forward equation.
+    Nodes in `opaque` are elements of matrices of that name, whatever they are made of.
     """
 
     def __init__(self, positive: frozenset[str] = frozenset(),
-                 definitions: dict[str, Expr] | None = None) -> None:
+                 definitions: Mapping[str, Expr] | None = None,
+                 opaque: Mapping[Expr, str] | None = None) -> None:
         self._known: dict[tuple[Expr, ix.Label, ix.Label], ix.Poly] = {}
         self._positive = positive
         self._definitions = definitions or {}
+        self.opaque = dict(opaque or {})
 
     def __call__(self, expr: Expr, i: ix.Label, j: ix.Label) -> ix.Poly:
         i, j = (i if expr.rows != "1" else ""), (j if expr.cols != "1" else "")
@@ -261,7 +264,22 @@ class Entries:
             self._known[key] = self._entry(expr, i, j)
         return self._known[key]
 
+    def definition(self, expr: Expr, i: ix.Label, j: ix.Label) -> ix.Poly:
+        """The entry of an opaque node through its operands."""
+        i, j = (i if expr.rows != "1" else ""), (j if expr.cols != "1" else "")
+        return primitive(expr.op).meaning(expr, i, j, self)
+
+    def make_opaque(self, node: Expr, name: str, positive: bool = False) -> None:
+        """From now on the node is an element; what was said of it before is forgotten."""
+        self.opaque[node] = name
+        if positive:
+            self._positive |= {name}
+        self._known = {key: value for key, value in self._known.items() if key[0] is not node}
+
     def _entry(self, expr: Expr, i: ix.Label, j: ix.Label) -> ix.Poly:
+        if expr in self.opaque:
+            name = self.opaque[expr]
+            return ix.element(name, *(l for l in (i, j) if l), positive=name in self._positive)
         if expr.op == "symbol":
             name = str(expr.attr)
             if name in self._definitions:

@@ -8,32 +8,83 @@ wherever the forward pass is defined (kinks have the values their script declare
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from . import index_form as ix
 from .expression import Expr
 from .primitives import Entries, directional_sum
 from .program import Fact, Program
+from .segments import Claims, Seam, Segment, resolved, segments
 
 _LABELS = ("a", "b")
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Route B's normal form of each gradient, by the entry (a, b) of its variable."""
+    """Route B's normal form of each gradient, by the entry (a, b) of its variable.
+
+    A long program is proved in `segments`: then `adjoints` are the normal forms of the seams'
+    adjoints, and all are written in seams and adjoints. `written` are adjoints written out.
+    """
 
     gradients: tuple[tuple[str, ix.Poly], ...]
+    adjoints: tuple[tuple[str, ix.Poly], ...] = ()
+    segments: tuple[Segment, ...] = ()
+    written: tuple[tuple[Expr, str], ...] = ()
+
+    @property
+    def wanted(self) -> dict[str, ix.Poly]:
+        """By name of the seam or the variable."""
+        return dict((*self.adjoints, *self.gradients))
+
+    def leaves(self, name: str) -> tuple[Seam, ...]:
+        """The seams from which the part of the program that reads a variable starts."""
+        return next((s.leaves for s in self.segments if name in s.targets), ())
+
+    def entries(self, program: Program, name: str) -> Entries:
+        """Entries of claims about a gradient: seams and written adjoints are elements."""
+        opaque = {seam.node: seam.name for seam in self.leaves(name)}
+        return Entries(program.positive, opaque={**opaque, **dict(self.written)})
+
+    def with_adjoints(self, adjoints: Claims) -> Proof:
+        """The proof of gradients in which these adjoints of the seams are written out."""
+        full = resolved(adjoints, dict(adjoints))
+        first: dict[Expr, str] = {}
+        for name, value in full:
+            first.setdefault(value, str(value.attr) if value.op == "symbol" else f"D{name}")
+        names = {f"D{name}": first[value] for name, value in full}
+
+        def match(atom: ix.Atom) -> ix.Poly | None:
+            if not isinstance(atom, ix.Element) or names.get(atom.name, atom.name) == atom.name:
+                return None
+            return ix.element(names[atom.name], *atom.indices)
+
+        renamed = {name: ix.replace_atoms(poly, match) for name, poly in self.wanted.items()}
+        return replace(
+            self,
+            gradients=tuple((name, renamed[name]) for name, _ in self.gradients),
+            adjoints=tuple((n, renamed[n]) for n, _ in self.adjoints if names[f"D{n}"] == f"D{n}"),
+            written=tuple((value, name) for value, name in first.items() if value.op != "symbol"),
+        )
 
 
-def route_b(program: Program) -> Proof:
-    """Differentiate the whole layer in index notation, DY generic."""
-    entry = Entries(program.positive)
+def route_b(program: Program, cut: Iterable[Seam] = ()) -> Proof:
+    """Differentiate the whole layer in index notation, DY generic, seams independent."""
+    cut = tuple(cut)
+    entry = Entries(program.positive, opaque={seam.node: seam.name for seam in cut})
     total = directional_sum(program.output, program.upstream, entry)
-    found = []
-    for variable in program.variables:
-        labels = labels_of(variable.expr)
-        found.append((variable.name, ix.differentiate(total, variable.name, labels)))
-    return Proof(tuple(found))
+    for seam in cut:
+        bound = [(l, d) for l, d in zip(("?r", "?c"), seam.node.shape, strict=True) if d != "1"]
+        defined = entry.definition(seam.node, "?r", "?c") * entry(seam.adjoint, "?r", "?c")
+        total += ix.sum_over(defined, bound)
+
+    def derivative(name: str, expr: Expr) -> tuple[str, ix.Poly]:
+        return name, ix.differentiate(total, name, labels_of(expr))
+
+    adjoints = tuple(derivative(seam.name, seam.node) for seam in cut)
+    gradients = tuple(derivative(v.name, v.expr) for v in program.variables)
+    return Proof(gradients, adjoints, segments(program, cut) if cut else ())
 
 
 def labels_of(matrix: Expr) -> tuple[str, ...]:

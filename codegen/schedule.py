@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from . import expression as ex
 from .expression import Expr, Shape
-from .lower import Routine, Statement
+from .routine import Routine, Statement
 
 ROW_REDUCTIONS = ("rows_sum", "rows_mean", "rows_max", "rows_shift")
 COLUMN_REDUCTIONS = ("columns_sum", "columns_mean", "columns_max", "columns_shift")

@@ -48,8 +48,8 @@ from .primitives import Entries
 from .program import Program
 from .prove import apply_fact
 from .scalar import ScalarFunction
+from .segments import Claims, Seam, Segment, resolved, segments
 
-Gradients = tuple[tuple[str, Expr], ...]
 Polys = dict[str, ix.Poly]
 
 _REDUCTIONS = (
@@ -71,7 +71,7 @@ class Step:
 
     rule: str
     reason: str
-    gradients: Gradients
+    gradients: Claims
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from .report.notebook import step_bundle
@@ -81,11 +81,26 @@ class Step:
 
 @dataclass(frozen=True)
 class Simplified:
-    """Short gradients, the steps to them and their cost in N x K operations."""
+    """Short gradients, the steps to them and their cost in N x K operations.
 
-    gradients: Gradients
+    `claims` are those of the sweep: adjoints of the seams, then gradients in terms of them.
+    """
+
+    claims: Claims
     steps: tuple[Step, ...]
     cost: Fraction
+    seams: frozenset[str] = frozenset()
+
+    @property
+    def adjoints(self) -> Claims:
+        """The adjoints of the seams, each in terms of those before it."""
+        return tuple((name, claim) for name, claim in self.claims if name in self.seams)
+
+    @property
+    def gradients(self) -> Claims:
+        """The gradients of the variables, adjoints written out."""
+        own = tuple((name, claim) for name, claim in self.claims if name not in self.seams)
+        return resolved(own, dict(self.adjoints))
 
 
 @dataclass(frozen=True)
@@ -97,66 +112,56 @@ class _State:
     cost: Fraction
 
 
-def simplify(program: Program, gradients: Iterable[tuple[str, Expr]]) -> Simplified:
-    """Shorten all gradients together; a gradient without a matrix form stays as it was.
+def simplify(program: Program, claims: Iterable[tuple[str, Expr]], cut: Iterable[Seam] = ()
+             ) -> Simplified:
+    """Shorten the claims of each segment together; one without a matrix form stays as it was.
 
     Derivatives of scalar functions are first kept whole, then written out in exponentials,
     which lets them cancel; the shorter outcome counts.
     """
-    raw = tuple(gradients)
-    whole = _Simplifier(program, open_derivatives=False)
-    outcomes = [whole.run(raw)]
-    if whole.has_derivatives:
-        outcomes.append(_Simplifier(program, open_derivatives=True).run(raw))
-    return min(outcomes, key=lambda outcome: outcome.cost)
-
-
-class _Entries(Entries):
-    """Entries in which some nodes are elements under their own names."""
-
-    def __init__(self, positive: frozenset[str]) -> None:
-        super().__init__(positive)
-        self.opaque: dict[Expr, str] = {}
-        self.positive_names = positive
-
-    def make_opaque(self, node: Expr, name: str) -> None:
-        self.opaque[node] = name
-        self._known = {key: value for key, value in self._known.items() if key[0] is not node}
-
-    def _entry(self, expr: Expr, i: ix.Label, j: ix.Label) -> ix.Poly:
-        if expr in self.opaque:
-            labels = [label for label in (i, j) if label]
-            name = self.opaque[expr]
-            return ix.element(name, *labels, positive=name in self.positive_names)
-        return super()._entry(expr, i, j)
-
-    def definition(self, expr: Expr) -> ix.Poly:
-        """The entry of an opaque node through its operands."""
-        row, col = (ROW if expr.rows != "1" else ""), (COL if expr.cols != "1" else "")
-        return super()._entry(expr, row, col)
+    cut, raw = tuple(cut), dict(claims)
+    shortened = dict(raw)
+    steps: list[Step] = []
+    cost = Fraction(0)
+    for segment in segments(program, cut):
+        own = tuple((name, raw[name]) for name in segment.targets)
+        whole = _Simplifier(program, segment, open_derivatives=False)
+        outcomes = [whole.run(own)]
+        if whole.has_derivatives:
+            outcomes.append(_Simplifier(program, segment, open_derivatives=True).run(own))
+        best = min(outcomes, key=lambda outcome: outcome.cost)
+        for step in best.steps:
+            shortened |= dict(step.gradients)
+            steps.append(Step(step.rule, step.reason, tuple(shortened.items())))
+        cost += best.cost
+    names = frozenset(seam.name for seam in cut)
+    return Simplified(tuple(shortened.items()), tuple(_without_repeats(steps)), cost, names)
 
 
 class _Simplifier:
     """Works on normal forms whose elements are inputs and those forward values that are sums."""
 
-    def __init__(self, program: Program, open_derivatives: bool) -> None:
+    def __init__(self, program: Program, segment: Segment, open_derivatives: bool) -> None:
         self._program = program
         self._open_derivatives = open_derivatives
         self.has_derivatives = False
         self._costs = CostModel(program)
+        self._numbers: dict[str, ix.Poly | None] = {}
         self._leaves: dict[str, Expr] = {i.name: i.expr for i in program.inputs}
         self._leaves["scale"] = ex.symbol("scale", ("1", "1"))
-        self._leaves[program.upstream] = ex.symbol(program.upstream, program.output.shape)
-        self._truth = Entries(program.positive)
-        self._entries = _Entries(program.positive)
-        self._forward = [n for n in ex.topological(program.output) if n.op != "symbol"]
-        self._forward_set = frozenset(self._forward)
+        self._leaves |= {str(adjoint.attr): adjoint for adjoint in segment.adjoints}
+        self._seams = {seam.node: seam.name for seam in segment.leaves}
+        self._leaves |= {name: node for node, name in self._seams.items()}
+        self._truth = Entries(program.positive, opaque=self._seams)
+        self._entries = Entries(program.positive, opaque=self._seams)
+        self._forward = segment.forward
+        self._forward_set = frozenset({*self._forward, *self._seams})
         self._depending = depending_nodes(program)
         for node in self._forward:
             if self._is_opaque(node):
                 self._make_opaque(node)
 
-    def run(self, gradients: Gradients) -> Simplified:
+    def run(self, gradients: Claims) -> Simplified:
         prepared = {name: self._open_products(g) for name, g in gradients}
         shapes = {name: g.shape for name, g in gradients}
         polys = {name: self._entries(g, ROW, COL) for name, g in prepared.items()}
@@ -190,9 +195,7 @@ class _Simplifier:
         """Values that are positive wherever the forward pass is defined may be split in roots."""
         name = self._program.name_of(node) or f"%{len(self._leaves)}"
         self._leaves[name] = node
-        if self._is_positive(node):
-            self._entries.positive_names |= {name}
-        self._entries.make_opaque(node, name)
+        self._entries.make_opaque(node, name, self._is_positive(node))
 
     def _is_positive(self, node: Expr) -> bool:
         under_root = any(
@@ -268,10 +271,8 @@ class _Simplifier:
         found: list[str] = []
 
         def match(atom: ix.Atom) -> ix.Poly | None:
-            if not isinstance(atom, ix.Contraction):
-                return None
-            value = self._written_out(ix.Poly(((((atom, ix.ONE),), ix.ONE),)))
-            if any(not isinstance(a, ix.Number) for m, _ in value.terms for a, _ in m):
+            value = self._number(atom) if isinstance(atom, ix.Contraction) else None
+            if value is None:
                 return None
             what = "zero" if not value.terms else "a number"
             found.append(f"a sum is {what} by the forward equations")
@@ -280,6 +281,14 @@ class _Simplifier:
         result = {name: ix.replace_atoms(poly, match) for name, poly in polys.items()}
         return result, "; ".join(dict.fromkeys(found))
 
+    def _number(self, total: ix.Contraction) -> ix.Poly | None:
+        """What a sum is, if the forward definitions make it a number."""
+        if total.key not in self._numbers:
+            value = self._written_out(ix.Poly(((((total, ix.ONE),), ix.ONE),)))
+            plain = all(isinstance(a, ix.Number) for m, _ in value.terms for a, _ in m)
+            self._numbers[total.key] = value if plain else None
+        return self._numbers[total.key]
+
     def _written_out(self, poly: ix.Poly) -> ix.Poly:
         """The normal form in terms of inputs alone."""
 
@@ -287,7 +296,7 @@ class _Simplifier:
             if not isinstance(atom, ix.Element) or atom.name not in self._leaves:
                 return None
             node = self._leaves[atom.name]
-            if node.op == "symbol":
+            if node.op == "symbol" or node in self._seams:
                 return None
             labels = list(atom.indices)
             row = labels.pop(0) if node.rows != "1" else ""
@@ -325,7 +334,7 @@ class _Simplifier:
                 continue
             if node in self._entries.opaque:
                 name = self._entries.opaque[node]
-                found += exponential_folds(name, self._entries.definition(node), labels)
+                found += exponential_folds(name, self._entries.definition(node, ROW, COL), labels)
             else:
                 name = self._program.name_of(node) or self._leaf_name(node)
                 self._leaves[name] = node

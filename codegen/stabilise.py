@@ -8,6 +8,7 @@ values equal the defined ones for every shift. Values that no theorem covers sta
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from . import expression as ex
@@ -15,6 +16,7 @@ from .expression import Expr
 from .primitives import Entries
 from .program import Program
 from .prove import equal_everywhere
+from .segments import Claims, Seam, Segment, segments
 
 
 @dataclass(frozen=True)
@@ -24,29 +26,47 @@ class Stabilised:
     forms: tuple[tuple[Expr, Expr], ...]
     theorems: tuple[str, ...]
 
-    def __call__(self, expr: Expr) -> Expr:
-        return ex.substitute(expr, dict(self.forms))
+    def __call__(self, expr: Expr, stops: Iterable[Expr] = ()) -> Expr:
+        """The expression over stable forms; what is in `stops` is not looked into."""
+        replacements = dict(self.forms) | {stop: stop for stop in stops}
+        while (found := ex.substitute(expr, replacements)) is not expr:
+            expr = found
+        return expr
 
 
-def stabilise(program: Program, gradients: tuple[tuple[str, Expr], ...]) -> Stabilised:
-    """Shift every summed exponential whose shift provably leaves output and gradients alone."""
+def stabilise(program: Program, cut: tuple[Seam, ...], claims: Claims) -> Stabilised:
+    """Shift every summed exponential whose shift provably leaves the values that use it alone.
+
+    Those are the ends of its segment, and the claims about the segment's targets.
+    """
     found = Stabilised((), ())
-    entry = Entries(program.positive)
+    claimed = dict(claims)
+    parts = segments(program, cut)
     for total in ex.topological(program.output):
         if total.op not in ("rows_sum", "columns_sum") or total.args[0].op != "exp":
             continue
-        forms = _shifted(total, program.output, found)
+        forms = dict(found.forms) | _shifted(total, program.output)
         candidate = Stabilised(tuple(forms.items()), found.theorems)
-        claims = [program.output, *(g for _, g in gradients)]
-        if all(equal_everywhere(c, candidate(c), entry) for c in claims):
+        if all(
+            _keeps(candidate, part, claimed, program) for part in parts if total in part.forward
+        ):
             found = Stabilised(candidate.forms, (*found.theorems, _theorem(program, total)))
     return found
 
 
-def _shifted(total: Expr, output: Expr, found: Stabilised) -> dict[Expr, Expr]:
+def _keeps(
+    candidate: Stabilised, part: Segment, claimed: Mapping[str, Expr], program: Program
+) -> bool:
+    opaque = {seam.node: seam.name for seam in part.leaves}
+    entry = Entries(program.positive, opaque=opaque)
+    wanted = [*(e for e in part.ends if e not in opaque), *(claimed[n] for n in part.targets)]
+    return all(equal_everywhere(c, candidate(c, opaque), entry) for c in wanted)
+
+
+def _shifted(total: Expr, output: Expr) -> dict[Expr, Expr]:
     """exp(A) becomes exp(A - shift); the logarithm of its sum gets the shift back."""
     exponential = total.args[0]
-    argument = found(exponential.args[0])
+    argument = exponential.args[0]
     along_rows = total.op == "rows_sum"
     if along_rows:
         shift = ex.node("rows_shift", (argument,), (argument.rows, "1"))
@@ -56,7 +76,7 @@ def _shifted(total: Expr, output: Expr, found: Stabilised) -> dict[Expr, Expr]:
         repeated = ex.row_repeat(shift, argument.rows)
     small = ex.elementwise("exp", argument - repeated)
     summed = ex.node("at_least_one", (ex.reduce(total.op, small),), total.shape)
-    forms = dict(found.forms) | {exponential: small, total: summed}
+    forms = {exponential: small, total: summed}
     for user in ex.topological(output):
         if user.op == "log" and user.args[0] is total:
             forms[user] = ex.elementwise("log", summed) + shift

@@ -46,6 +46,11 @@ class Poly:
         return frozenset().union(*(atom.labels for m, _ in self.terms for atom, _ in m))
 
     @cached_property
+    def parts(self) -> frozenset[str]:
+        """Skeletons of all atoms, inner ones too."""
+        return frozenset().union(*(atom.parts for m, _ in self.terms for atom, _ in m))
+
+    @cached_property
     def height(self) -> int:
         return max((atom.height for m, _ in self.terms for atom, _ in m), default=0)
 
@@ -114,28 +119,41 @@ def delta(first: Label, second: Label) -> Poly:
 
 
 def add(*polys: Poly) -> Poly:
+    polys = tuple(poly for poly in polys if poly.terms)
+    if len(polys) == 1:
+        return polys[0]
     total: dict[Monomial, Fraction] = {}
     for poly in polys:
         for monomial, coefficient in poly.terms:
-            total[monomial] = total.get(monomial, Fraction(0)) + coefficient
+            known = total.get(monomial)
+            total[monomial] = coefficient if known is None else known + coefficient
     return collect(total)
 
 
 def collect(total: Mapping[Monomial, Fraction]) -> Poly:
     kept = [(monomial, c) for monomial, c in total.items() if c]
+    if len(kept) < 2:
+        return Poly(tuple(kept))
     return Poly(tuple(sorted(kept, key=lambda term: monomial_key(term[0]))))
 
 
 def scale(poly: Poly, factor: Fraction) -> Poly:
+    if factor == 1:
+        return poly
     return Poly(tuple((m, c * factor) for m, c in poly.terms)) if factor else ZERO
 
 
 def multiply(left: Poly, right: Poly) -> Poly:
+    if len(left.terms) == 1 and not left.terms[0][0]:
+        return scale(right, left.terms[0][1])
+    if len(right.terms) == 1 and not right.terms[0][0]:
+        return scale(left, right.terms[0][1])
     total: dict[Monomial, Fraction] = {}
     for first, a in left.terms:
         for second, b in right.terms:
             for monomial, c in _product(first, second).terms:
-                total[monomial] = total.get(monomial, Fraction(0)) + a * b * c
+                known = total.get(monomial)
+                total[monomial] = a * b * c if known is None else known + a * b * c
     return collect(total)
 
 
@@ -149,7 +167,8 @@ def product(polys: Iterable[Poly]) -> Poly:
 def _product(first: Monomial, second: Monomial) -> Poly:
     merged = dict(first)
     for atom, exponent in second:
-        merged[atom] = merged.get(atom, Fraction(0)) + exponent
+        known = merged.get(atom)
+        merged[atom] = exponent if known is None else known + exponent
     return normal_product(merged)
 
 
@@ -158,6 +177,8 @@ def normal_product(factors: dict[Atom, Fraction]) -> Poly:
     factors = {atom: exponent for atom, exponent in factors.items() if exponent}
     coefficient = ONE
     for atom, exponent in list(factors.items()):
+        if isinstance(atom, Element):
+            continue
         rest = {other: e for other, e in factors.items() if other is not atom}
         if isinstance(atom, Delta):
             target, source = atom.first, atom.second

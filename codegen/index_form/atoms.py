@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ Monomial = tuple[tuple["Atom", Fraction], ...]
 Bound = tuple[tuple[Label, str], ...]
 
 ONE = Fraction(1)
-ODD_FUNCTIONS = frozenset({"erf", "sin", "tan", "atan"})
-EVEN_FUNCTIONS = frozenset({"cos"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +39,18 @@ class Atom:
         object.__setattr__(self, "labels", frozenset(labels))
         object.__setattr__(self, "height", height)
 
+    @property
+    def inner(self) -> Iterable[Atom]:
+        """Atoms right inside this one."""
+        return ()
+
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """Skeletons of the atom and of all atoms inside."""
+        return frozenset({self.skeleton}).union(*(atom.parts for atom in self.inner))
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Atom) and self.key == other.key
+        return self is other or (isinstance(other, Atom) and self.key == other.key)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -102,6 +111,10 @@ class Function(Atom):
             f"{self.name}({body.key})", f"{self.name}({body.skeleton})", body.labels, body.height
         )
 
+    @property
+    def inner(self) -> Iterable[Atom]:
+        return _atoms_in(self.argument)
+
 
 @dataclass(frozen=True, eq=False)
 class Base(Atom):
@@ -112,6 +125,10 @@ class Base(Atom):
     def __post_init__(self) -> None:
         body = self.poly
         self._identify(f"({body.key})", f"({body.skeleton})", body.labels, body.height)
+
+    @property
+    def inner(self) -> Iterable[Atom]:
+        return _atoms_in(self.poly)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +149,10 @@ class Contraction(Atom):
             f"sum[{over}]({monomial_key(self.factors)})", f"sum[{dims}]({skeleton})", labels, height
         )
 
+    @property
+    def inner(self) -> Iterable[Atom]:
+        return (atom for atom, _ in self.factors)
+
 
 @dataclass(frozen=True, eq=False)
 class Selection(Atom):
@@ -148,6 +169,14 @@ class Selection(Atom):
         self._identify(
             key, f"select[{self.dim}]({self.body.skeleton})", labels, 1 + self.body.height
         )
+
+    @property
+    def inner(self) -> Iterable[Atom]:
+        return _atoms_in(self.body)
+
+
+def _atoms_in(poly: Poly) -> Iterable[Atom]:
+    return (atom for monomial, _ in poly.terms for atom, _ in monomial)
 
 
 def power_key(key: str, exponent: Fraction) -> str:

@@ -10,7 +10,6 @@ from .algebra import (
     ZERO,
     Poly,
     add,
-    constant,
     delta,
     multiply,
     named_constant,
@@ -19,40 +18,68 @@ from .algebra import (
     product,
     scale,
 )
-from .atoms import Atom, Base, Contraction, Element, Function, Label, Selection
+from .atoms import ONE, Atom, Base, Bound, Contraction, Element, Function, Label, Selection
 from .functions import exp, function
 from .powers import power, power_of_renamed
 from .sums import opened, sum_over
 
 
-def replace_atoms(poly: Poly, match: Callable[[Atom], Poly | None]) -> Poly:
-    """Replace atoms, outermost first; `match` returns None for an atom that stays."""
-    total = []
+def replace_atoms(
+    poly: Poly, match: Callable[[Atom], Poly | None], skeleton: str | None = None
+) -> Poly:
+    """Replace atoms, outermost first; `match` returns None for an atom that stays.
+
+    With a `skeleton` only atoms that have it are replaced.
+    """
+    if skeleton is not None and skeleton not in poly.parts:
+        return poly
+    total, changed = [], False
     for monomial, coefficient in poly.terms:
-        factors = constant(coefficient)
+        kept, replaced = [], []
         for atom, exponent in monomial:
-            factors = multiply(factors, _replace_power(atom, exponent, match))
-        total.append(factors)
-    return add(*total)
+            found = None
+            if skeleton is None or skeleton in atom.parts:
+                found = _replaced_power(atom, exponent, match, skeleton)
+            if found is None:
+                kept.append((atom, exponent))
+            else:
+                replaced.append(found)
+        changed |= bool(replaced)
+        total.append(product([Poly(((tuple(kept), coefficient),)), *replaced]))
+    return add(*total) if changed else poly
 
 
-def _replace_power(atom: Atom, exponent: Fraction, match: Callable[[Atom], Poly | None]) -> Poly:
-    found = match(atom)
+def _replaced_power(
+    atom: Atom, exponent: Fraction, match: Callable[[Atom], Poly | None], skeleton: str | None
+) -> Poly | None:
+    """What stands for the atom under its exponent, or None if nothing in it is replaced."""
+    found = match(atom) if skeleton in (None, atom.skeleton) else None
     if found is not None:
         return power(found, exponent)
-    if isinstance(atom, Function):
-        inside = replace_atoms(atom.argument, match)
-        return power_of_renamed(function(atom.name, inside), exponent)
-    if isinstance(atom, Base):
-        return power(replace_atoms(atom.poly, match), exponent)
+    body = _body(atom)
+    if body is None:
+        return None
+    bound: Bound = ()
     if isinstance(atom, Contraction):
-        bound, inside = opened(atom, ())
-        return power(sum_over(replace_atoms(inside, match), bound), exponent)
+        bound, body = opened(atom, ())
+    inside = replace_atoms(body, match, skeleton)
+    if inside is body:
+        return None
+    if isinstance(atom, Function):
+        return power_of_renamed(function(atom.name, inside), exponent)
     if isinstance(atom, Selection):
-        return of(
-            Selection(atom.label, atom.dim, replace_atoms(atom.body, match), atom.index), exponent
-        )
-    return of(atom, exponent)
+        return of(Selection(atom.label, atom.dim, inside, atom.index), exponent)
+    return power(sum_over(inside, bound) if bound else inside, exponent)
+
+
+def _body(atom: Atom) -> Poly | None:
+    if isinstance(atom, Function):
+        return atom.argument
+    if isinstance(atom, Base):
+        return atom.poly
+    if isinstance(atom, Contraction):
+        return Poly(((atom.factors, ONE),))
+    return atom.body if isinstance(atom, Selection) else None
 
 
 def differentiate(poly: Poly, name: str, indices: tuple[Label, ...]) -> Poly:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 
 from .algebra import Poly, add, multiply, of, product, rename, rename_power, scale, size
 from .atoms import ONE, Atom, Bound, Contraction, Delta, Element, Label, Monomial, monomial_key
@@ -73,6 +74,7 @@ def _components(monomial: Monomial, bound: Bound) -> list[Poly]:
     return result
 
 
+@lru_cache(maxsize=1 << 16)
 def _canonical_contraction(bound: Bound, factors: Monomial) -> Poly:
     """Label the summed indices 0, 1, ... so that the key is smallest."""
     prefix = f"@{1 + max(atom.height for atom, _ in factors)}"
@@ -87,32 +89,56 @@ def _canonical_contraction(bound: Bound, factors: Monomial) -> Poly:
     return scale(of(Contraction(chosen_bound, monomial)), coefficient)
 
 
-def _label_orders(bound: Bound, factors: Monomial) -> Iterable[list[tuple[Label, str]]]:
-    """Orders worth trying: by a signature free of bound labels, permuted only within ties."""
+def _label_orders(bound: Bound, factors: Monomial) -> Iterator[list[tuple[Label, str]]]:
+    """Orders worth trying: by colour; within a tie each label is singled out in turn."""
     if len(bound) == 1:
-        return [list(bound)]
-    labels = [label for label, _ in bound]
+        yield list(bound)
+        return
+    stack = [dict(bound)]
+    while stack:
+        colours = _refined(stack.pop(), factors)
+        ordered = sorted(bound, key=lambda item: colours[item[0]])
+        groups = itertools.groupby(ordered, key=lambda item: colours[item[0]])
+        tie = next((tied for _, group in groups if len(tied := list(group)) > 1), None)
+        if tie is None:
+            yield ordered
+            continue
+        first, *others = (label for label, _ in tie)
+        tried = [first, *(o for o in others if not _interchangeable(first, o, factors))]
+        stack += [colours | {label: f"{colours[label]}'"} for label in tried]
 
-    def signature(item: tuple[Label, str]) -> str:
-        label, dim = item
-        names = dict.fromkeys(labels, "?") | {label: "!"}
-        used = [(a, e) for a, e in factors if label in a.labels]
-        return dim + ";".join(sorted(f"{_renamed_key(a, names)}^{e}" for a, e in used))
 
-    keyed = sorted((signature(item), item) for item in bound)
-    ties = [
-        [item for _, item in group] for _, group in itertools.groupby(keyed, key=lambda k: k[0])
-    ]
-    choices = itertools.product(*(itertools.permutations(tie) for tie in ties))
-    return ([item for tie in choice for item in tie] for choice in choices)
+def _refined(colours: dict[Label, str], factors: Monomial) -> dict[Label, str]:
+    """Colours that tell labels apart by their atoms and the colours of the labels they meet."""
+    while True:
+        signatures = {
+            label: ";".join(
+                [colour, *sorted(f"{_coloured(a, label, colours)}^{e}"
+                                 for a, e in factors if label in a.labels)]
+            )
+            for label, colour in colours.items()
+        }  # fmt: skip
+        ranks = {text: f"{rank:04}" for rank, text in enumerate(sorted(set(signatures.values())))}
+        refined = {label: ranks[signature] for label, signature in signatures.items()}
+        if len(ranks) in (len(colours), len(set(colours.values()))):
+            return refined
+        colours = refined
 
 
-def _renamed_key(atom: Atom, names: Mapping[Label, Label]) -> str:
+def _coloured(atom: Atom, own: Label, colours: Mapping[Label, str]) -> str:
+    names = {label: f"?{colour}" for label, colour in colours.items()} | {own: "!"}
     if isinstance(atom, Element):
         return f"{atom.name}[{','.join(names.get(i, i) for i in atom.indices)}]"
     # Two labels may fall together here, so the skeleton with its own place stands in.
     places = ",".join(sorted(names.get(label, label) for label in atom.labels))
     return f"{atom.skeleton}<{places}>"
+
+
+def _interchangeable(one: Label, other: Label, factors: Monomial) -> bool:
+    """Whether exchanging two labels leaves the product as it is."""
+    touched = tuple(f for f in factors if one in f[0].labels or other in f[0].labels)
+    product_of = Poly(((touched, ONE),))
+    return rename(product_of, {one: other, other: one}) == product_of
 
 
 @rename_power.register

@@ -18,7 +18,7 @@ import sympy as sp
 from .. import expression as ex
 from ..errors import GradwrightError
 from ..expression import Expr, Shape
-from ..lower import Kernel, Routine
+from ..routine import Kernel, Routine
 from ..scalar import ScalarFunction
 from ..schedule import Pass, Product, schedule
 from ..stable import stable_scalar

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from ..expression import Expr
-from ..lower import Kernel
 from ..mathml import scalar_functions
 from ..program import Fact, Input, Program
+from ..routine import Kernel
 from ..scalar import ScalarFunction
 from .equations import (
     Equation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import expression as ex
 from ..expression import Expr, Shape
-from ..lower import Statement
+from ..routine import Statement
 from ..schedule import width
 from .cpp_context import Context, cost, indented, is_costly, mentions
 from .cpp_entry import DOUBLE, Scope, entry

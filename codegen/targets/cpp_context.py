@@ -11,7 +11,7 @@ import sympy as sp
 
 from .. import expression as ex
 from ..expression import Expr, Shape
-from ..lower import Routine
+from ..routine import Routine
 from ..scalar import ScalarFunction
 from ..schedule import width
 from .cpp_entry import DOUBLE, Values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..lower import Kernel
+from ..routine import Kernel
 from .cpp_context import RESERVED
 from .cpp_function import Function
 from .cpp_routine import write

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..expression import Expr
-from ..lower import Routine
+from ..routine import Routine
 from ..text import negated
 from .cpp_terms import REPEATS
 

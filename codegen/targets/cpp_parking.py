@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..expression import Expr, Shape
-from ..lower import Statement
+from ..routine import Statement
 from .cpp_plan import closure
 
 Use = tuple[Sequence[Expr], Sequence[Statement]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from .. import expression as ex
 from ..expression import Expr, Shape
-from ..lower import Routine, Statement
+from ..routine import Routine, Statement
 from ..schedule import Pass, Product, Small, reduction_of, schedule, width
 
 _MAXIMA = ("columns_max", "columns_shift")

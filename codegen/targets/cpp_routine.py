@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from .. import expression as ex
 from ..expression import Expr
-from ..lower import Kernel, Routine, Statement
+from ..routine import Kernel, Routine, Statement
 from ..schedule import Product, reduction_of, width
 from .cpp_columns import ColumnsWriter
 from .cpp_context import Context, identifiers, mentions, select_key

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import expression as ex
 from ..expression import Expr, Shape
-from ..lower import Statement
+from ..routine import Statement
 from ..schedule import reduction_of, width
 from ..text import to_text
 from .cpp_context import Context, cost, indented, is_costly, select_key, vector_loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..lower import Statement
+from ..routine import Statement
 from ..schedule import reduction_of
 from .cpp_context import Context, indented
 

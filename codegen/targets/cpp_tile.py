@@ -6,7 +6,7 @@ import re
 
 from .. import expression as ex
 from ..expression import Expr
-from ..lower import Statement
+from ..routine import Statement
 from ..schedule import reduction_of, width
 from .cpp_context import Context, vector_loop
 from .cpp_entry import DOUBLE, REAL, Scope, entry, uses_double

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .. import expression as ex
-from ..lower import Statement
+from ..routine import Statement
 from ..schedule import Pass, Step, width
 from .numpy_printer import NumpyPrinter
 from .numpy_steps import named, operations_of, reads_late, stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import expression as ex
 from ..expression import Expr, Shape
-from ..lower import Routine, Statement
+from ..routine import Routine, Statement
 from ..schedule import Pass, Product, Small, reduction_of, schedule, width
 from ..stable import StableScalar
 from .numpy_block import Block, Loan, loans

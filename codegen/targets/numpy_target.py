@@ -13,8 +13,8 @@ from typing import Any
 from .. import expression as ex
 from ..derivation import Derivation
 from ..expression import Expr, Shape
-from ..lower import Routine
 from ..program import Input, Program, needs_two_samples
+from ..routine import Routine
 from ..schedule import width
 from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
