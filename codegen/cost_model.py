@@ -17,7 +17,7 @@ from .program import Program
 _NAME_COST = Fraction(1, 5)
 _RECOMPUTED = Fraction(2, 5)
 _KEPT = 4
-# The exponential of a raw input overflows where the exponential of a log-probability does not.
+# The exponential of a raw input or of a seam overflows, that of a log-probability does not.
 _OVERFLOW = 4
 _OPERATIONS = {
     "exp": Fraction(3), "log": Fraction(3), "apply": Fraction(3), "power": Fraction(3, 2),
@@ -30,8 +30,9 @@ _NEVER_RECOMPUTED = ("matmul", "apply", "rows_select", "columns_select")
 class CostModel:
     """Costs of gradients of one program."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, leaves: Iterable[Expr] = ()) -> None:
         self._program = program
+        self._raw = frozenset({i.expr for i in program.inputs} | set(leaves))
         self._forward = frozenset(n for n in ex.topological(program.output) if n.op != "symbol")
 
     def cost(self, gradients: Iterable[Expr]) -> Fraction:
@@ -48,7 +49,7 @@ class CostModel:
             return weight
         if node not in self._forward:
             return self._computed(node, seen, Fraction(1))
-        kept = _KEPT * weight + _overflow(node)
+        kept = _KEPT * weight + self._overflow(node)
         kept += 0 if self._program.name_of(node) else _NAME_COST
         if weight < 1 or node.op in _NEVER_RECOMPUTED:
             return kept
@@ -63,12 +64,12 @@ class CostModel:
         own = Fraction(0)
         if node.op not in _FREE:
             reads = max([_weight(node), *(_weight(a) for a in node.args)])
-            own = reads * _OPERATIONS.get(node.op, share) + _NAME_COST + _overflow(node)
+            own = reads * _OPERATIONS.get(node.op, share) + _NAME_COST + self._overflow(node)
         return own + sum((self._visit(a, seen) for a in node.args), Fraction(0))
 
 
-def _overflow(node: Expr) -> int:
-    return _OVERFLOW if node.op == "exp" and node.args[0].op == "symbol" else 0
+    def _overflow(self, node: Expr) -> int:
+        return _OVERFLOW if node.op == "exp" and node.args[0] in self._raw else 0
 
 
 def _weight(node: Expr) -> Fraction:

@@ -243,14 +243,24 @@ def matmul(left: Expr, right: Expr) -> Expr:
 
 
 def transpose(value: Expr) -> Expr:
-    """(A B)^T = B^T A^T and (A^T)^T = A are applied at once."""
+    """(A^T)^T = A is applied at once."""
     if value.op == "transpose":
         return value.args[0]
     if value.is_scalar:
         return value
-    if value.op == "matmul":
-        return matmul(transpose(value.args[1]), transpose(value.args[0]))
+    if value.op == "Diag":
+        return value
+    if value.op in ("scalar_repeat", "identity"):
+        return node(value.op, value.args, (value.cols, value.rows), value.attr)
     return node("transpose", (value,), (value.cols, value.rows))
+
+
+def transposed_product(value: Expr) -> Expr:
+    """The transpose with (A B)^T = B^T A^T applied, for products nobody else reads."""
+    if value.op != "matmul":
+        return transpose(value)
+    left, right = value.args
+    return matmul(transposed_product(right), transposed_product(left))
 
 
 def row_repeat(row: Expr, rows: str) -> Expr:

@@ -61,7 +61,7 @@ from .optimizer.theorem import (
     theorem,
     total,
 )  # fmt: skip
-from .program import Fact, Input, Program, current_trace, located, trace_program
+from .program import Fact, Input, Program, current_trace, located, name_inner, trace_program
 from .scalar import ScalarFunction, trace_scalar
 
 __all__ = [
@@ -183,13 +183,16 @@ class Layer:
                     )
         if all(own == actual for own, actual in renamed.items()):
             return None
-        output = ex.with_sizes(self.program().output, renamed)
+        program = self.program()
+        output = ex.with_sizes(program.output, renamed)
         replacements = {}
         for name, item in formal.items():
             found = given.get(name, item.default)
             if found is None:
                 raise NotationError(f"{self.name}: the argument {name} is missing")
             replacements[ex.with_sizes(item.expr, renamed)] = lift(found)
+        for node, inner in program.names:
+            name_inner(inner, ex.substitute(ex.with_sizes(node, renamed), replacements))
         return ex.substitute(output, replacements)
 
     def __call__(self, *args: object, **named: object) -> Expr:

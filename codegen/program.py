@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from .errors import GradwrightError, NotationError
 from .expression import Expr, Shape, lift, symbol, symbols_of, topological
@@ -111,8 +112,10 @@ class Program:
 class _Trace:
     """What a script says while it runs."""
 
+    code: types.CodeType
     codes: set[types.CodeType]
-    names: dict[str, Expr] = field(default_factory=dict)
+    names: list[tuple[str, Expr]] = field(default_factory=list)
+    inner_names: list[tuple[str, Expr]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     divisor: Expr | None = None
 
@@ -125,6 +128,13 @@ def current_trace() -> _Trace:
     if trace is None:
         raise NotationError("facts and reductions are stated inside a layer's function")
     return trace
+
+
+def name_inner(name: str, value: Expr) -> None:
+    """A value inside a called layer has this name, if nothing better is found."""
+    trace = _current.get()
+    if trace is not None:
+        trace.inner_names.append((name, value))
 
 
 def check_name(name: str, what: str) -> str:
@@ -196,7 +206,7 @@ def trace_program(
 ) -> Program:
     """Run the function on symbols and read its names off its frame."""
     script = function.__code__.co_filename
-    trace = _Trace(codes | {function.__code__})
+    trace = _Trace(function.__code__, codes | {function.__code__})
     with located(script):
         for item in inputs:
             check_name(item.name, "the argument")
@@ -213,8 +223,8 @@ def traced_names(
     function: Callable[..., object], arguments: Iterable[object]
 ) -> tuple[object, dict[str, Expr]]:
     """What a script's function returns, and the expressions its local variables name."""
-    trace = _Trace({function.__code__})
-    return _watched(trace, lambda: function(*arguments)), trace.names
+    trace = _Trace(function.__code__, {function.__code__})
+    return _watched(trace, lambda: function(*arguments)), dict(trace.names)
 
 
 def _watched(trace: _Trace, call: Callable[[], object]) -> object:
@@ -230,18 +240,30 @@ def _watched(trace: _Trace, call: Callable[[], object]) -> object:
 def _watch_names(trace: _Trace) -> Iterator[None]:
     """Local variables of the script's functions, as they stand when each function returns."""
 
-    def on_event(frame: types.FrameType, event: str, _: object) -> None:
+    def on_event(frame: types.FrameType, event: str, argument: object) -> None:
         if event == "return" and frame.f_code in trace.codes:
             for name, value in frame.f_locals.items():
                 if isinstance(value, Expr):
-                    trace.names[name] = value
+                    own = trace.names if frame.f_code is trace.code else trace.inner_names
+                    own.append((name, value))
+        if callable(previous):
+            previous(frame, event, argument)
 
     previous = sys.getprofile()
     sys.setprofile(on_event)
     try:
         yield
     finally:
-        sys.setprofile(previous)
+        _restore(previous)
+
+
+def _restore(profiler: Any) -> None:
+    """A profiler written in C, such as cProfile's, is no function and has to be switched on."""
+    if profiler is None or callable(profiler):
+        sys.setprofile(profiler)
+    else:
+        sys.setprofile(None)
+        profiler.enable()
 
 
 def _checked_output(name: str, result: object) -> Expr:
@@ -264,9 +286,14 @@ def _assemble(
     input_names = {i.name for i in inputs}
     reachable = set(topological(output))
     named: dict[Expr, str] = {}
-    for name, value in trace.names.items():
+    for name, value in trace.names:
         if value in reachable and value.op not in ("symbol", "number", "size"):
             named.setdefault(value, check_name(name, "the name"))
+    taken = input_names | set(named.values()) | {d for i in inputs for d in i.shape}
+    for name, value in trace.inner_names:
+        if value in reachable and value not in named and value is not output and value.args:
+            named[value] = _numbered(check_name(name, "the name"), taken)
+            taken.add(named[value])
     chosen = output_name or named.get(output) or _free_name(input_names | set(named.values()), output)
     named.pop(output, None)
     order = {node: place for place, node in enumerate(topological(output))}
@@ -283,6 +310,12 @@ def _assemble(
         output, names, conventions, tuple(trace.facts), trace.divisor,
         function.__code__.co_filename, details.strip(),
     )  # fmt: skip
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    """The name of a value inside a called layer; the second one of that name is name_2."""
+    candidates = [name, *(f"{name}_{i}" for i in range(2, 2 + len(taken)))]
+    return next(c for c in candidates if c not in taken and f"D{c}" not in taken)
 
 
 def _free_name(used: set[str], output: Expr) -> str:

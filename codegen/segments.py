@@ -85,7 +85,9 @@ def segments(program: Program, cut: Iterable[Seam]) -> tuple[Segment, ...]:
     targets += [(v.name, v.expr) for v in program.variables]
     parts: dict[tuple[Expr, ...], list[str]] = {}
     for name, node in targets:
-        readers = tuple(end for end, _ in ends if end is not node and node in below[end])
+        readers = tuple(
+            end for end, _ in ends if node in below[end] and (end is not node or not node.args)
+        )
         parts.setdefault(readers, []).append(name)
     found = []
     for readers, names in parts.items():

@@ -145,7 +145,7 @@ class _Simplifier:
         self._program = program
         self._open_derivatives = open_derivatives
         self.has_derivatives = False
-        self._costs = CostModel(program)
+        self._costs = CostModel(program, (seam.node for seam in segment.leaves))
         self._numbers: dict[str, ix.Poly | None] = {}
         self._leaves: dict[str, Expr] = {i.name: i.expr for i in program.inputs}
         self._leaves["scale"] = ex.symbol("scale", ("1", "1"))
