@@ -8,7 +8,7 @@ inlines the statements and proves both routines against the definition and route
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from . import expression as ex
 from . import index_form as ix
@@ -42,7 +42,9 @@ def lower(
     forward = _forward(program, stable, saved_names, namer)
     backward = _backward(program, gradients, seams, saved_names, namer, tuple(adjoints))
     order = [n for n, _ in backward.arguments if n != program.upstream]
-    return Kernel(program, forward, backward, tuple(order), stable)
+    given = {value: f"D{name}" for name, value in reversed(gradients)}
+    statements = tuple((name, given.get(value, f"D{name}")) for name, value in seams)
+    return Kernel(program, forward, backward, tuple(order), stable, statements)
 
 
 def _forward(program: Program, stable: Stabilised, saved: dict[Expr, str], namer: Namer) -> Routine:
@@ -118,40 +120,48 @@ def _carriers(
     return found
 
 
-def inlined(routine: Routine, kept: Iterable[str] = ()) -> dict[str, Expr]:
-    """Every statement as an expression of the routine's arguments and the kept statements."""
+def inlined(routine: Routine, kept: Mapping[str, str] | None = None) -> dict[str, Expr]:
+    """Every statement as an expression of the routine's arguments.
+
+    Statements in `kept` are symbols of the given names wherever others read them.
+    """
     values: dict[Expr, Expr] = {}
     found = {}
     for statement in routine.statements:
-        found[statement.name] = ex.substitute(statement.expr, values)
-        if statement.name not in kept:
-            values[ex.symbol(statement.name, statement.shape)] = found[statement.name]
+        value = found[statement.name] = ex.substitute(statement.expr, values)
+        if kept and statement.name in kept:
+            value = ex.symbol(kept[statement.name], statement.shape)
+        values[ex.symbol(statement.name, statement.shape)] = value
     return found
 
 
 def proved_again(kernel: Kernel, proof: Proof) -> bool:
     """Both routines, statement by statement as emitted, against the definition and route B."""
-    program, cut = kernel.program, seams(kernel.program) if proof.segments else ()
+    program, stable = kernel.program, kernel.stable
+    cut = seams(program) if proof.segments else ()
     forward = inlined(kernel.forward)
-    definitions = {name: forward[name] for name in kernel.forward.results}
-    defined = {seam.node: seam.name for seam in cut}
-    emitted = {kernel.stable(node): name for node, name in defined.items()}
-    wanted_entry = Entries(program.positive, opaque=defined)
-    found_entry = Entries(program.positive, opaque=emitted)
-    pairs = [(program.output, definitions[program.output_name])]
-    pairs += [(node, kernel.stable(node)) for node in defined]
+    plain = Entries(program.positive, opaque={seam.node: seam.name for seam in cut})
+    emitted = Entries(program.positive, opaque={stable(seam.node): seam.name for seam in cut})
+    pairs = [(program.output, forward[program.output_name])]
+    pairs += [(seam.node, stable(seam.node)) for seam in cut]
     for node, value in pairs:
-        gap = wanted_entry.definition(node, "a", "b") - found_entry.definition(value, "a", "b")
+        gap = plain.definition(node, "a", "b") - emitted.definition(value, "a", "b")
         if not ix.is_zero(gap):
             return False
-    adjoints = {f"D{name}" for name, _ in proof.adjoints}
-    backward = inlined(kernel.backward, adjoints)
+    saved = {ex.symbol(n, kernel.forward.shape(n)): forward[n] for n in kernel.forward.results}
+    statement_of = {f"D{n}": kernel.adjoint(n) for n, _ in proof.adjoints}
+    kept = {statement: adjoint for adjoint, statement in statement_of.items()}
+    backward = inlined(kernel.backward, kept)
     for name, wanted in proof.wanted.items():
-        leaves = {kernel.stable(seam.node): seam.name for seam in proof.leaves(name)}
-        saved = Entries(program.positive, definitions, leaves)
-        gap = wanted - saved(backward[f"D{name}"], "a", "b")
+        leaves = {stable(seam.node): seam.name for seam in proof.leaves(name)}
+        entry = Entries(program.positive, opaque=leaves)
+        own = statement_of.get(f"D{name}", f"D{name}")
+        found = backward[own]
+        if f"D{name}" not in statement_of and own in kept:  # also the adjoint of a seam
+            found = ex.symbol(kept[own], found.shape)
+        gap = wanted - entry(ex.substitute(found, saved), "a", "b")
         for fact in program.facts:
-            gap = apply_fact(gap, fact, wanted_entry)
+            gap = apply_fact(gap, fact, plain)
         if not ix.is_zero(gap):
             return False
     return True

@@ -50,6 +50,11 @@ class Kernel:
     backward: Routine
     saved: tuple[str, ...]
     stable: Stabilised
+    adjoints: tuple[tuple[str, str], ...] = ()
+
+    def adjoint(self, seam: str) -> str:
+        """The statement that holds the adjoint of a seam."""
+        return dict(self.adjoints)[seam]
 
     @property
     def theorems(self) -> tuple[str, ...]:

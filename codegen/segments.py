@@ -60,7 +60,7 @@ def seams(program: Program) -> tuple[Seam, ...]:
 
 @dataclass(frozen=True)
 class Segment:
-    """Targets that are read by the same part of the program.
+    """Targets whose adjoints are complete at the same point of the way back.
 
     `targets` are names of seams and variables, `ends` the values that the part computes for later
     ones, `adjoints` theirs, `leaves` the seams it starts from, `forward` its nodes in the order of
@@ -75,7 +75,10 @@ class Segment:
 
 
 def segments(program: Program, cut: Iterable[Seam]) -> tuple[Segment, ...]:
-    """The parts between seams, from the output back; each target is in one of them."""
+    """The parts between seams, from the output back; each target is in one of them.
+
+    What several parts read belongs to the one that the way back reaches last.
+    """
     cut = tuple(cut)
     at = {seam.node for seam in cut}
     upstream = ex.symbol(program.upstream, program.output.shape)
@@ -83,22 +86,25 @@ def segments(program: Program, cut: Iterable[Seam]) -> tuple[Segment, ...]:
     below = {end: _stretch(end, at) for end, _ in ends}
     targets = [(seam.name, seam.node) for seam in reversed(cut)]
     targets += [(v.name, v.expr) for v in program.variables]
-    parts: dict[tuple[Expr, ...], list[str]] = {}
+    parts: dict[Expr | None, tuple[list[str], dict[Expr, None]]] = {}
     for name, node in targets:
-        readers = tuple(
-            end for end, _ in ends if node in below[end] and (end is not node or not node.args)
-        )
-        parts.setdefault(readers, []).append(name)
-    found = []
-    for readers, names in parts.items():
-        inner = {n for end in readers for n in below[end] if n is not end}
-        leaves = tuple(seam for seam in cut if seam.node in inner)
-        stops = {seam.node for seam in leaves}
-        forward = [n for n in ex.topological(*readers) if n not in stops and n.op != "symbol"
-                   and (n in inner or n in readers)]  # fmt: skip
-        adjoints = tuple(dict(ends)[end] for end in readers)
-        found.append(Segment(tuple(names), readers, adjoints, leaves, tuple(forward)))
-    return tuple(found)
+        readers = [e for e, _ in ends if node in below[e] and (e is not node or not node.args)]
+        names, read = parts.setdefault(readers[-1] if readers else None, ([], {}))
+        names.append(name)
+        read |= dict.fromkeys(readers)
+    return tuple(_segment(names, tuple(e for e, _ in ends if e in read), below, cut, dict(ends))
+                 for names, read in parts.values())  # fmt: skip
+
+
+def _segment(
+    names: list[str], read: tuple[Expr, ...], below: Mapping[Expr, set[Expr]],
+    cut: tuple[Seam, ...], adjoints: Mapping[Expr, Expr],
+) -> Segment:  # fmt: skip
+    inner = {node for end in read for node in below[end] if node is not end}
+    leaves = tuple(seam for seam in cut if seam.node in inner)
+    own = (inner | set(read)) - {seam.node for seam in leaves}
+    forward = tuple(n for n in ex.topological(*read) if n in own and n.op != "symbol")
+    return Segment(tuple(names), read, tuple(adjoints[end] for end in read), leaves, forward)
 
 
 def _stretch(end: Expr, at: set[Expr]) -> set[Expr]:

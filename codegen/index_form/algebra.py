@@ -172,40 +172,55 @@ def _product(first: Monomial, second: Monomial) -> Poly:
     return normal_product(merged)
 
 
-def normal_product(factors: dict[Atom, Fraction]) -> Poly:
+def normal_product(factors: Mapping[Atom, Fraction]) -> Poly:
     """Normalise one product of atoms; the result may have several terms."""
-    factors = {atom: exponent for atom, exponent in factors.items() if exponent}
-    coefficient = ONE
-    for atom, exponent in list(factors.items()):
-        if isinstance(atom, Element):
-            continue
-        rest = {other: e for other, e in factors.items() if other is not atom}
+    kept, coefficient = _whole_numbers(factors)
+    for atom, exponent in kept.items():
         if isinstance(atom, Delta):
             target, source = atom.first, atom.second
+            rest = _others(kept, atom)
             if any(source in other.labels for other in rest):
                 renamed = rename(normal_product(rest), {source: target})
-                return multiply(renamed, of(atom))
-            factors[atom] = ONE
+                return scale(multiply(renamed, of(atom)), coefficient)
+            kept[atom] = ONE
         elif _is_indicator(atom) and exponent > 0:
-            factors[atom] = ONE
-        elif isinstance(atom, Number) and atom.name.isdigit() and not 0 < exponent < 1:
+            kept[atom] = ONE
+        elif isinstance(atom, Base):
+            reduced = _reduced_power(atom, exponent, _others(kept, atom))
+            if reduced is not None:
+                return scale(reduced, coefficient)
+    ordered = sorted(kept.items(), key=lambda factor: factor[0].key)
+    return Poly(((tuple(ordered), coefficient),))
+
+
+def _whole_numbers(factors: Mapping[Atom, Fraction]) -> tuple[dict[Atom, Fraction], Fraction]:
+    """The factors that are there, and the rational number that whole powers of primes make."""
+    kept: dict[Atom, Fraction] = {}
+    coefficient = ONE
+    for atom, exponent in factors.items():
+        if isinstance(atom, Number) and atom.name.isdigit() and not 0 < exponent < 1:
             whole = exponent.numerator // exponent.denominator
             coefficient *= Fraction(int(atom.name)) ** whole
-            factors[atom] = exponent - whole
-        elif isinstance(atom, Base):
-            if exponent >= 1:
-                whole = exponent.numerator // exponent.denominator
-                expanded = natural_power(atom.poly, whole)
-                rest[atom] = exponent - whole
-                return multiply(normal_product(rest), expanded)
-            reduced = None
-            if exponent < 0:
-                reduced = _divide_leading(atom, exponent, rest)
-                reduced = reduced or _split_fraction(atom, exponent, rest)
-            if reduced is not None:
-                return reduced
-    kept = sorted(((a, e) for a, e in factors.items() if e), key=lambda factor: factor[0].key)
-    return Poly(((tuple(kept), coefficient),))
+            exponent -= whole
+        if exponent:
+            kept[atom] = exponent
+    return kept, coefficient
+
+
+def _others(factors: Mapping[Atom, Fraction], atom: Atom) -> dict[Atom, Fraction]:
+    return {other: exponent for other, exponent in factors.items() if other is not atom}
+
+
+def _reduced_power(base: Base, exponent: Fraction, rest: dict[Atom, Fraction]) -> Poly | None:
+    """The product of the rest and a power of a sum, where the sum expands or divides."""
+    if exponent >= 1:
+        whole = exponent.numerator // exponent.denominator
+        rest[base] = exponent - whole
+        return multiply(normal_product(rest), natural_power(base.poly, whole))
+    if exponent > 0:
+        return None
+    reduced = _divide_leading(base, exponent, rest)
+    return reduced if reduced is not None else _split_fraction(base, exponent, rest)
 
 
 def _is_indicator(atom: Atom) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from functools import lru_cache
 
 from .algebra import Poly, add, multiply, of, product, rename, rename_power, scale, size
 from .atoms import ONE, Atom, Bound, Contraction, Delta, Element, Label, Monomial, monomial_key
@@ -74,7 +73,6 @@ def _components(monomial: Monomial, bound: Bound) -> list[Poly]:
     return result
 
 
-@lru_cache(maxsize=1 << 16)
 def _canonical_contraction(bound: Bound, factors: Monomial) -> Poly:
     """Label the summed indices 0, 1, ... so that the key is smallest."""
     prefix = f"@{1 + max(atom.height for atom, _ in factors)}"
