@@ -310,6 +310,8 @@ def diag(value: Expr) -> Expr:
 def diagonal_matrix(column: Expr) -> Expr:
     if column.cols != "1":
         raise ShapeError(f"Diag: expected one column, got {shape_text(column.shape)}")
+    if column.op == "scalar_repeat":
+        return hadamard(column.args[0], identity(column.rows))
     return node("Diag", (column,), (column.rows, column.rows))
 
 

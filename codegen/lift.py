@@ -103,6 +103,8 @@ class Lifter:
             return self._sum(list(atom.poly.terms), row, col)
         if isinstance(atom, ix.Contraction):
             return self._contraction(atom, row, col)
+        if isinstance(atom, ix.Delta) and {atom.first, atom.second} == {row, col}:
+            return ex.identity(self._dims[row])
         raise LiftError(f"{type(atom).__name__} {atom} has no matrix form here")
 
     def _element(self, atom: ix.Element, row: str, col: str) -> Expr:

@@ -71,6 +71,16 @@ def product_in(expr: Expr) -> Expr | None:
     return next((n for n in ex.topological(expr) if n.op == "matmul"), None)
 
 
+def _turned(expr: Expr) -> set[str]:
+    """Matrices that are read by columns while the result is written by rows."""
+    return {
+        str(node.args[0].attr)
+        for node in ex.topological(expr)
+        if node.op in ("transpose", "diag") and node.args[0].op == "symbol"
+        and width(node.args[0].shape) == 2
+    }
+
+
 @dataclass
 class _Value:
     statement: Statement
@@ -105,10 +115,12 @@ class _Scheduler:
             for node in ex.topological(statement.expr):
                 if node.op == "matmul":
                     names |= set(ex.symbols_of(*node.args))
+            names |= _turned(statement.expr)
         return names
 
     def _is_stored(self, statement: Statement) -> bool:
-        """Results, operands of products, and vectors that another pass or a small step reads."""
+        """Results, operands of products, what is read turned, and vectors that another pass or a
+        small step reads."""
         if statement.name in self._routine.results or statement.name in self._operands:
             return True
         own = self._values[statement.name]
@@ -132,6 +144,9 @@ class _Scheduler:
             stored = max((v.level + 1 for v in inputs if v.space is not None), default=0)
             level = max(level, stored)
             return _Value(statement, level, level + 1, None)
+        turned = _turned(statement.expr)
+        before = [v.level + 1 for v in inputs if v.space is not None and v.statement.name in turned]
+        level = max([level, *before])
         if reduction is not None:
             space = self._space_of(reduction.args[0], level)
             along_rows = reduction.op in ROW_REDUCTIONS

@@ -82,6 +82,8 @@ class Builder:
             vector = width(node.shape) == 1 and node.op in _COSTLY
             if named or shared or summed or vector:
                 wanted.add(node)
+            if node.op == "transpose" and width(node.shape) == 2:
+                wanted |= {a for a in node.args if a.op not in ("symbol", "matmul")}
             if node.op == "matmul":
                 operands = (a.args[0] if a.op == "transpose" else a for a in node.args)
                 wanted |= {a for a in operands if a.op != "symbol"}

@@ -181,7 +181,7 @@ def _is_negation(node: Expr, name: str | None) -> bool:
 def simplification_lines(derivation: Derivation) -> list[Line]:
     """Expand, drop, fold: after each step the gradients that it changed."""
     names = forward_names(derivation.program)
-    before = dict(derivation.sweep.gradients)
+    before = dict(derivation.sweep.claims)
     lines = []
     for step in derivation.simplified.steps:
         changed = tuple(

@@ -118,10 +118,12 @@ def run_mutants(
     """Judge every mutant of the gradients by the proof and by the exact check."""
     proof = proof or route_b(program)
     checker = checker or ExactChecker(program, gradients, proof=proof)
-    wanted, entry = dict(proof.gradients), Entries(program.positive)
+    wanted = dict(proof.gradients)
+    entries = {name: proof.entries(program, name) for name in wanted}
     verdicts = []
     for mutant in mutants(program, gradients):
         claim = [(mutant.variable, mutant.gradient)]
+        entry = entries[mutant.variable]
         proved = _is_proved(wanted[mutant.variable], mutant.gradient, entry, program.facts)
         exact = checker.check(claim)
         confirmed = exact.ok and not proved and check_oracle(program, claim).ok

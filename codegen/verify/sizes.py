@@ -16,7 +16,6 @@ from fractions import Fraction
 
 from .. import index_form as ix
 from ..expression import Expr
-from ..primitives import Entries
 from ..program import Program
 from ..prove import Proof, route_b
 
@@ -47,13 +46,15 @@ def small_model_sizes(
     """The theorem's grid, then the same sizes with one of them 1.
 
     At most `LARGEST_GRID` points of the grid with sizes up to `LARGEST_SIZE` are taken; what is
-    cut makes the result incomplete. Different dimensions start at different sizes.
+    cut makes the result incomplete, and so are seams, whose segments are measured one by one.
+    Different dimensions start at different sizes.
     """
-    entry = Entries(program.positive)
+    proof = proof or route_b(program)
     widths = dict.fromkeys(program.sizes, 2)
     powers = dict.fromkeys(program.sizes, 1)
-    wanted = dict((proof or route_b(program)).gradients)
+    wanted = dict(proof.gradients)
     for name, gradient in gradients:
+        entry = proof.entries(program, name)
         dims = dict(zip(_LABELS, gradient.shape, strict=True))
         sides = (wanted[name], entry(gradient, *_LABELS))
         for dim in program.sizes:
@@ -66,7 +67,7 @@ def small_model_sizes(
     if not grid:
         grid = [tuple((d, min(n, LARGEST_SIZE)) for d, n in whole[0])]
     with_one = [tuple((d, 1 if d == dim else n) for d, n in grid[0]) for dim in program.sizes]
-    return SmallModel((*grid, *with_one), complete=grid == whole)
+    return SmallModel((*grid, *with_one), complete=grid == whole and not proof.adjoints)
 
 
 def _different(widths: Mapping[str, int]) -> dict[str, int]:
