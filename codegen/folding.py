@@ -8,9 +8,8 @@ chooses which folds pay and proves the outcome again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 import sympy as sp
 
@@ -145,12 +144,20 @@ def _as_poly(atom: ix.Atom) -> ix.Poly:
     return atom.poly if isinstance(atom, ix.Base) else ix.Poly(((((atom, ix.ONE),), ix.ONE),))
 
 
-def divisors(polys: Mapping[str, ix.Poly]) -> set[str]:
-    """What is divided by and might be zero: a fold must not add to it."""
-    return {
-        atom.skeleton
-        for poly in polys.values()
-        for monomial, _ in poly.terms
-        for atom, exponent in monomial
-        if exponent < Fraction(0) and not ix.is_positive(atom)
-    }
+def divisors(polys: Iterable[ix.Poly], steady: Collection[str]) -> set[str]:
+    """What is divided by and might be zero, or underflow to it: a fold must not add to it.
+
+    Elements in `steady` are positive and far from zero, such as a root of a sum of squares.
+    """
+    return {text for poly in polys for m, _ in poly.terms for text in _divisors_in(m, steady)}
+
+
+def _divisors_in(monomial: ix.Monomial, steady: Collection[str]) -> Iterator[str]:
+    for atom, exponent in monomial:
+        if isinstance(atom, ix.Element):
+            if exponent < 0 and atom.name not in steady:
+                yield atom.skeleton
+        elif exponent < 0 and not ix.is_positive(atom):
+            yield atom.skeleton
+        for inner in atom.inner_products:
+            yield from _divisors_in(inner, steady)

@@ -41,6 +41,11 @@ class Lifter:
             return self._product(monomial, coefficient, row, col)
         common = _common_factor([m for m, _ in terms])
         number = _leading_number(terms)
+        over = _over_common_base(terms)
+        if over is not None:
+            base, above = over
+            divided = self._sum(list(above.terms), row, col)
+            return self._times((base,), Fraction(1), divided, row, col)
         if common or number != 1:
             rest = [(_without(m, common), c / number) for m, c in terms]
             inner = self._sum(rest, row, col)
@@ -236,6 +241,23 @@ def _common_factor(monomials: list[ix.Monomial]) -> ix.Monomial:
         elif all(e < 0 for e in exponents):
             common.append((atom, max(exponents)))
     return tuple(common)
+
+
+def _over_common_base(
+    terms: list[tuple[ix.Monomial, Fraction]],
+) -> tuple[tuple[ix.Atom, Fraction], ix.Poly] | None:
+    """A divisor and what stands above it, where that has fewer terms: 1 - x / (x + a) is a / (x + a)."""
+    lowest: dict[ix.Atom, Fraction] = {}
+    for monomial, _ in terms:
+        for atom, exponent in monomial:
+            if isinstance(atom, ix.Base) and exponent < lowest.get(atom, Fraction(0)):
+                lowest[atom] = exponent
+    for base, exponent in sorted(lowest.items(), key=lambda item: item[0].key):
+        factor = ix.Poly(((((base, -exponent),), ix.ONE),))
+        above = ix.multiply(ix.Poly(tuple(terms)), factor)
+        if len(above.terms) < len(terms):
+            return (base, exponent), above
+    return None
 
 
 def _without(monomial: ix.Monomial, common: ix.Monomial) -> ix.Monomial:

@@ -17,7 +17,7 @@ equals the sweep's gradients for all sizes. Not guaranteed: that it is the short
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -62,6 +62,11 @@ _TRANSPARENT = frozenset(
 )
 # Pairs of folds are tried as long as there are few; a large program makes do with single ones.
 _PAIRED_FOLDS = 16
+_STEADY = frozenset({"add", "power", *_REDUCTIONS})
+# Sums of forward values are written out in programs of at most so many operations.
+_OPENED_SUMS = 16
+# The sweep's own form is kept where it is shorter by more than a fifth: it repeats itself.
+_REPETITIVE = Fraction(4, 5)
 _OPENED = frozenset({"matmul", "apply", "diag", "Diag"})
 
 
@@ -117,7 +122,7 @@ def simplify(program: Program, claims: Iterable[tuple[str, Expr]], cut: Iterable
     """Shorten the claims of each segment together; one without a matrix form stays as it was.
 
     Derivatives of scalar functions are first kept whole, then written out in exponentials,
-    which lets them cancel; the shorter outcome counts.
+    which lets them cancel; so are sums such as X + a. The shortest outcome counts.
     """
     cut, raw = tuple(cut), dict(claims)
     shortened = dict(raw)
@@ -125,11 +130,7 @@ def simplify(program: Program, claims: Iterable[tuple[str, Expr]], cut: Iterable
     cost = Fraction(0)
     for segment in segments(program, cut):
         own = tuple((name, raw[name]) for name in segment.targets)
-        whole = _Simplifier(program, segment, open_derivatives=False)
-        outcomes = [whole.run(own)]
-        if whole.has_derivatives:
-            outcomes.append(_Simplifier(program, segment, open_derivatives=True).run(own))
-        best = min(outcomes, key=lambda outcome: outcome.cost)
+        best = min(_outcomes(program, segment, own), key=lambda outcome: outcome.cost)
         for step in best.steps:
             shortened |= dict(step.gradients)
             steps.append(Step(step.rule, step.reason, tuple(shortened.items())))
@@ -138,13 +139,28 @@ def simplify(program: Program, claims: Iterable[tuple[str, Expr]], cut: Iterable
     return Simplified(tuple(shortened.items()), tuple(_without_repeats(steps)), cost, names)
 
 
+def _outcomes(program: Program, segment: Segment, claims: Claims) -> Iterator[Simplified]:
+    """What comes out with derivatives and sums of forward values kept whole, or written out."""
+    whole = _Simplifier(program, segment, open_derivatives=False, open_sums=False)
+    yield whole.run(claims)
+    small = len(segment.forward) <= _OPENED_SUMS
+    sums = (False, True) if whole.has_sums and small else (False,)
+    for open_sums, open_derivatives in itertools.product(sums, (False, True)):
+        if (open_sums or open_derivatives) and (whole.has_derivatives or not open_derivatives):
+            yield _Simplifier(program, segment, open_derivatives, open_sums).run(claims)
+
+
 class _Simplifier:
     """Works on normal forms whose elements are inputs and those forward values that are sums."""
 
-    def __init__(self, program: Program, segment: Segment, open_derivatives: bool) -> None:
+    def __init__(
+        self, program: Program, segment: Segment, open_derivatives: bool, open_sums: bool
+    ) -> None:
         self._program = program
         self._open_derivatives = open_derivatives
+        self._open_sums = open_sums
         self.has_derivatives = False
+        self.has_sums = False
         self._costs = CostModel(program, (seam.node for seam in segment.leaves))
         self._numbers: dict[str, ix.Poly | None] = {}
         self._leaves: dict[str, Expr] = {i.name: i.expr for i in program.inputs}
@@ -178,7 +194,7 @@ class _Simplifier:
         for names, state in self._improvements(state, shapes, prepared):  # noqa: B020
             reason = f"{names} stands for its definition"
             steps.append(Step("fold", reason, tuple(state.lifted.items())))
-        if self._costs.cost(prepared.values()) < state.cost:
+        if self._costs.cost(prepared.values()) < _REPETITIVE * state.cost:
             own = Step("sweep", "the sweep's own form is shorter", tuple(prepared.items()))
             return Simplified(own.gradients, (own,), self._costs.cost(prepared.values()))
         return Simplified(tuple(state.lifted.items()), tuple(_without_repeats(steps)), state.cost)
@@ -189,7 +205,8 @@ class _Simplifier:
         several_terms = node in self._depending and (
             len(self._entries(node, ROW, COL).terms) > 1
         )
-        return node.op in _OPAQUE or several_terms
+        self.has_sums |= several_terms and node.op not in _OPAQUE
+        return node.op in _OPAQUE or (several_terms and not self._open_sums)
 
     def _make_opaque(self, node: Expr) -> None:
         """Values that are positive wherever the forward pass is defined may be split in roots."""
@@ -310,13 +327,14 @@ class _Simplifier:
         """Apply the fold, or the pair of folds, that lowers the cost most, until none does."""
         while True:
             best: tuple[str, _State] | None = None
+            allowed = self._divisors(state.polys)
             folds = [*self._folds(), *self._sigmoid_folds(state.polys, shapes)]
             pairs = itertools.permutations(folds, 2) if len(folds) <= _PAIRED_FOLDS else ()
             for chain in [*((f,) for f in folds), *pairs]:
                 polys = state.polys
                 for fold in chain:
                     polys = {name: apply_fold(poly, fold) for name, poly in polys.items()}
-                if polys == state.polys or not divisors(polys) <= divisors(state.polys):
+                if polys == state.polys or not self._divisors(polys) <= allowed:
                     continue
                 found = self._state(self._drop(polys)[0], shapes, fallback)
                 if found.cost < (state if best is None else best[1]).cost:
@@ -325,6 +343,14 @@ class _Simplifier:
                 return
             yield best
             state = best[1]
+
+    def _divisors(self, polys: Polys) -> set[str]:
+        return divisors(polys.values(), [name for name, leaf in self._leaves.items()
+                                         if self._is_steady(name, leaf)])  # fmt: skip
+
+    def _is_steady(self, name: str, leaf: Expr) -> bool:
+        """Positive and no value of a function that underflows."""
+        return name in self._program.positive or leaf.op in _STEADY
 
     def _folds(self) -> list[Fold]:
         found: list[Fold] = []

@@ -40,14 +40,15 @@ class Atom:
         object.__setattr__(self, "height", height)
 
     @property
-    def inner(self) -> Iterable[Atom]:
-        """Atoms right inside this one."""
+    def inner_products(self) -> Iterable[Monomial]:
+        """Products of atoms right inside this one."""
         return ()
 
     @cached_property
     def parts(self) -> frozenset[str]:
         """Skeletons of the atom and of all atoms inside."""
-        return frozenset({self.skeleton}).union(*(atom.parts for atom in self.inner))
+        inside = (atom.parts for product in self.inner_products for atom, _ in product)
+        return frozenset({self.skeleton}).union(*inside)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Atom) and self.key == other.key)
@@ -112,8 +113,8 @@ class Function(Atom):
         )
 
     @property
-    def inner(self) -> Iterable[Atom]:
-        return _atoms_in(self.argument)
+    def inner_products(self) -> Iterable[Monomial]:
+        return (monomial for monomial, _ in self.argument.terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +128,8 @@ class Base(Atom):
         self._identify(f"({body.key})", f"({body.skeleton})", body.labels, body.height)
 
     @property
-    def inner(self) -> Iterable[Atom]:
-        return _atoms_in(self.poly)
+    def inner_products(self) -> Iterable[Monomial]:
+        return (monomial for monomial, _ in self.poly.terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +151,8 @@ class Contraction(Atom):
         )
 
     @property
-    def inner(self) -> Iterable[Atom]:
-        return (atom for atom, _ in self.factors)
+    def inner_products(self) -> Iterable[Monomial]:
+        return (self.factors,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +172,8 @@ class Selection(Atom):
         )
 
     @property
-    def inner(self) -> Iterable[Atom]:
-        return _atoms_in(self.body)
-
-
-def _atoms_in(poly: Poly) -> Iterable[Atom]:
-    return (atom for monomial, _ in poly.terms for atom, _ in monomial)
+    def inner_products(self) -> Iterable[Monomial]:
+        return (monomial for monomial, _ in self.body.terms)
 
 
 def power_key(key: str, exponent: Fraction) -> str:

@@ -18,7 +18,7 @@ from .algebra import (
     rename_power,
     scale,
 )
-from .atoms import ONE, Function, Label, Monomial, Number, Selection
+from .atoms import ONE, Base, Function, Label, Monomial, Number, Selection
 from .powers import first_sign, power, power_of_renamed, split_content
 
 ODD_FUNCTIONS = frozenset({"erf", "sin", "tan", "atan"})
@@ -61,7 +61,8 @@ def log(poly: Poly) -> Poly:
         elif isinstance(atom, Number) and atom.name == "e":
             total += constant(exponent)
         else:
-            total += scale(of(Function("log", of(atom))), exponent)
+            argument = atom.poly if isinstance(atom, Base) else of(atom)
+            total += scale(of(Function("log", argument)), exponent)
     return total if primitive == UNIT else total + of(Function("log", primitive))
 
 
