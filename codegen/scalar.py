@@ -24,6 +24,8 @@ KNOWN_FUNCTIONS = (
     sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise, sp.Heaviside,
 )  # fmt: skip
 _STRUCTURE = (sp.Symbol, sp.Rational, sp.Add, sp.Mul, sp.Pow, Relational, sp.And, sp.Or, sp.Not)
+# Declared slopes are decimals; a script's own arithmetic rounds to float64.
+_ROUNDING = sp.Rational(1, 10**13)
 _CONSTANTS = (sp.pi, sp.E, sp.true, sp.false)
 
 
@@ -68,7 +70,9 @@ def trace_scalar(
         value: object = f
     else:
         value = f(*variables)
-    if isinstance(value, int | float | Fraction):
+    if isinstance(value, float):
+        value = _rational(value)
+    if isinstance(value, int | Fraction):
         value = sp.Rational(str(value))
     if not isinstance(value, sp.Expr):
         raise NotationError(
@@ -80,31 +84,58 @@ def trace_scalar(
 
 
 def _exact(expr: sp.Expr) -> sp.Expr:
-    floats = {number: sp.Rational(str(number)) for number in expr.atoms(sp.Float)}
-    return expr.xreplace(floats)
+    """Floating-point constants as the decimals a script shows them with."""
+    return expr.xreplace({number: _rational(float(number)) for number in expr.atoms(sp.Float)})
 
 
-def _branches(expr: sp.Expr) -> sp.Expr:
+def _rational(value: float) -> sp.Rational:
+    return sp.Rational(repr(value))
+
+
+def _branches(expr: sp.Basic) -> sp.Basic:
     """Max, Min, Abs, sign and Heaviside as Piecewise, so that a branch decides at a boundary."""
-
-    def maximum(*args: sp.Expr) -> sp.Expr:
-        ordered = sorted(args, key=lambda a: (not a.free_symbols, sp.default_sort_key(a)))
-        result = ordered[-1]
-        for arg in reversed(ordered[:-1]):
-            result = sp.Piecewise((arg, arg > result), (result, True))
+    if isinstance(expr, sp.Piecewise):
+        return sp.Piecewise(*((_branches(v), _decided(c)) for v, c in expr.args))
+    args = [_branches(a) for a in expr.args]
+    if isinstance(expr, sp.Max | sp.Min):
+        order = sorted(args, key=lambda a: (not a.free_symbols, sp.default_sort_key(a)))
+        larger = isinstance(expr, sp.Max)
+        result = order[-1]
+        for arg in reversed(order[:-1]):
+            chosen = _positive(arg - result if larger else result - arg)
+            result = sp.Piecewise((arg, chosen), (result, True))
         return result
+    if isinstance(expr, sp.Abs | sp.sign | sp.Heaviside):
+        above, below = _positive(args[0]), _positive(-args[0])
+        if isinstance(expr, sp.Heaviside):
+            return sp.Piecewise((1, above), (0, True))
+        values = (args[0], -args[0]) if isinstance(expr, sp.Abs) else (1, -1)
+        return sp.Piecewise((values[0], above), (values[1], below), (0, True))
+    return expr.func(*args) if expr.args else expr
 
-    def minimum(*args: sp.Expr) -> sp.Expr:
-        ordered = sorted(args, key=lambda a: (not a.free_symbols, sp.default_sort_key(a)))
-        result = ordered[-1]
-        for arg in reversed(ordered[:-1]):
-            result = sp.Piecewise((arg, arg < result), (result, True))
-        return result
 
-    expr = expr.replace(sp.Max, maximum).replace(sp.Min, minimum)
-    expr = expr.replace(sp.Abs, lambda a: sp.Piecewise((a, a > 0), (-a, a < 0), (0, True)))
-    expr = expr.replace(sp.sign, lambda a: sp.Piecewise((1, a > 0), (-1, a < 0), (0, True)))
-    return expr.replace(sp.Heaviside, lambda a, *_: sp.Piecewise((1, a > 0), (0, True)))
+def _decided(condition: sp.Basic) -> sp.Basic:
+    """The condition over comparisons without branches inside."""
+    if isinstance(condition, sp.And | sp.Or | sp.Not):
+        return condition.func(*(_decided(c) for c in condition.args))
+    if not isinstance(condition, Relational) or condition.rel_op not in (">", ">=", "<", "<="):
+        return condition
+    strict = condition.rel_op in (">", "<")
+    upward = condition.rel_op in (">", ">=")
+    gap = _branches(condition.lhs - condition.rhs if upward else condition.rhs - condition.lhs)
+    return _positive(gap, strict) if gap.has(sp.Piecewise) else condition
+
+
+def _positive(value: sp.Basic, strict: bool = True) -> sp.Basic:
+    """value > 0, or >= 0, decided branch by branch."""
+    folded = sp.piecewise_fold(value)
+    if not isinstance(folded, sp.Piecewise):
+        return folded > 0 if strict else folded >= 0
+    holds, before = [], []
+    for branch, condition in folded.args:
+        holds.append(sp.And(_positive(branch, strict), condition, *(sp.Not(b) for b in before)))
+        before.append(condition)
+    return sp.Or(*holds)
 
 
 def _check_known(title: str, expr: sp.Expr, variables: Sequence[sp.Symbol]) -> None:
@@ -140,7 +171,7 @@ def _with_kinks(f: ScalarFunction, declared: dict[object, object]) -> ScalarFunc
                 f"{f.name} has a kink at {point}: its derivative jumps from {left} to {right}. "
                 f"Declare the value there, for example kinks={{{point}: {left}}}"
             )
-        value = wanted.pop(point)
+        value = _nearest(wanted.pop(point), left, right)
         chosen = _branch_with(f, point, value)
         if chosen is None:
             raise NotationError(
@@ -154,6 +185,14 @@ def _with_kinks(f: ScalarFunction, declared: dict[object, object]) -> ScalarFunc
     return ScalarFunction(f.name, f.variables, f.expr, tuple(kinks))
 
 
+def _nearest(value: sp.Expr, *slopes: sp.Expr) -> sp.Expr:
+    """The slope that a declared number was rounded from, else the number as it is."""
+    if not value.is_Rational:
+        return value
+    near = [s for s in slopes if s.is_number and abs(s - value) <= _ROUNDING * abs(s)]
+    return near[0] if near else value
+
+
 def _plain(f: ScalarFunction, value: object) -> object:
     """Declared values are numbers or the names of parameters, never strings to evaluate."""
     if isinstance(value, str):
@@ -162,8 +201,10 @@ def _plain(f: ScalarFunction, value: object) -> object:
             raise NotationError(f"{f.name}: kinks name {value!r}, which is no parameter")
         return named[value]
     if isinstance(value, float):
-        return sp.Rational(str(value))
-    if isinstance(value, int | Fraction | sp.Expr):
+        return _rational(value)
+    if isinstance(value, sp.Expr):
+        return _exact(value)
+    if isinstance(value, int | Fraction):
         return value
     raise NotationError(f"{f.name}: kinks map numbers to numbers, got {value!r}")
 
@@ -184,10 +225,13 @@ def _one_sided_slope(f: ScalarFunction, point: sp.Expr, side: str) -> sp.Expr:
     """The limit of f' at the point, on the branch that holds just beside it."""
     x = f.variables[0]
     gaps = [abs(other - point) for other in _boundaries(f) if other != point]
-    probe = point + min([*gaps, sp.S.One]) / 2 * (1 if side == "+" else -1)
+    probe = point + min([*gaps, sp.S.One]) / 2**20 * (1 if side == "+" else -1)
+
+    parameters = {v: sp.Rational(3 + i, 7) for i, v in enumerate(f.variables[1:])}
 
     def branch(*pairs: sp.Tuple) -> sp.Expr:
-        return next(value for value, condition in pairs if condition.subs(x, probe) == True)  # noqa: E712
+        at = {x: probe, **parameters}
+        return next(value for value, condition in pairs if condition.subs(at) == True)  # noqa: E712
 
     return sp.limit(sp.diff(f.expr.replace(sp.Piecewise, branch), x), x, point, side)
 

@@ -306,7 +306,7 @@ ARGUMENTS = (
     Edge("reduction", "sum is the divisor times mean; any other word raises ValueError",
          lambda s: s.program.divisor is not None, _reductions, face=True),
     Edge("huge sizes", "sizes whose product overflows raise OverflowError before any allocation",
-         lambda s: _new_shape(s) is not None, _huge_sizes, face=True),
+         lambda s: _new_shape(s) is not None and not s.program.is_loss, _huge_sizes, face=True),
     Edge("signature", "missing and unknown arguments raise TypeError",
          _always, _signatures, face=True),
 )  # fmt: skip

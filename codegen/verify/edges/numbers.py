@@ -235,7 +235,10 @@ def _shapes(subject: Subject, results: Arguments, arguments: Arguments, what: st
 
 
 def _many_rows(subject: Subject, backend: Any) -> None:
-    """Compared with the equations as they stand, in float64."""
+    """Compared with the equations as they stand, in float64.
+
+    A row that is lost or taken twice shows; sums over thousands of rows may lose some digits.
+    """
     program, arguments = subject.program, subject.tall_arguments()
     sizes = {
         d: n
@@ -258,7 +261,7 @@ def _many_rows(subject: Subject, backend: Any) -> None:
         wanted = evaluation.value(equation, REALS)
         gap = np.abs(np.asarray(results[name]).reshape(wanted.shape) - wanted).max()
         require(
-            gap <= 1e-11 * max(np.abs(wanted).max(), 1),
+            gap <= 1e-8 * max(np.abs(wanted).max(), 1),
             f"{subject.name}: {name} at sizes {sizes} is off by {gap:.2g}",
         )
 

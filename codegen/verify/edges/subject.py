@@ -180,19 +180,25 @@ class Subject:
         )
 
     def centred(self) -> list[str]:
-        """The axes, rows or columns, along which the data is centred by its mean."""
+        """The axes, rows or columns, along which the data is centred by its mean and read by
+        nothing else."""
         found = []
+        if self.data is None or self.program.output.shape != self.data.shape:
+            return found
         for axis in ("rows", "columns"):
             op = f"{axis}_mean"
             nodes = ex.topological(self.program.output)
             means = [n for n in nodes if n.op == op and n.args[0] is getattr(self.data, "expr", 0)]
-            if means and any(n.op == "add" and _subtracts(n, means[0]) for n in nodes):
+            readers = [n for n in nodes if self.data.expr in n.args and n not in means]
+            if means and readers and all(_subtracts(n, means[0]) for n in readers):
                 found.append(axis)
         return found
 
 
 def _subtracts(node: Expr, mean: Expr) -> bool:
-    return node.args[0] in mean.args and mean in ex.topological(node.args[1])
+    if node.op != "add" or node.args[0] not in mean.args:
+        return False
+    return mean in ex.topological(node.args[1])
 
 
 # Checking
