@@ -240,7 +240,7 @@ def _watched(trace: _Trace, call: Callable[[], object]) -> object:
 def _watch_names(trace: _Trace) -> Iterator[None]:
     """Local variables of the script's functions, as they stand when each function returns."""
 
-    def on_event(frame: types.FrameType, event: str, argument: object) -> None:
+    def on_event(frame: types.FrameType, event: Any, argument: object) -> None:
         if event == "return" and frame.f_code in trace.codes:
             for name, value in frame.f_locals.items():
                 if isinstance(value, Expr):

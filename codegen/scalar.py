@@ -131,7 +131,8 @@ def _positive(value: sp.Basic, strict: bool = True) -> sp.Basic:
     folded = sp.piecewise_fold(value)
     if not isinstance(folded, sp.Piecewise):
         return folded > 0 if strict else folded >= 0
-    holds, before = [], []
+    holds: list[sp.Basic] = []
+    before: list[sp.Basic] = []
     for branch, condition in folded.args:
         holds.append(sp.And(_positive(branch, strict), condition, *(sp.Not(b) for b in before)))
         before.append(condition)

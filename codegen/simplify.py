@@ -202,9 +202,8 @@ class _Simplifier:
     def _is_opaque(self, node: Expr) -> bool:
         if node.op in _TRANSPARENT:
             return False
-        several_terms = node in self._depending and (
-            len(self._entries(node, ROW, COL).terms) > 1
-        )
+        concerned = node in self._depending or self._program.name_of(node) is not None
+        several_terms = concerned and len(self._entries(node, ROW, COL).terms) > 1
         self.has_sums |= several_terms and node.op not in _OPAQUE
         return node.op in _OPAQUE or (several_terms and not self._open_sums)
 

@@ -182,7 +182,7 @@ class Subject:
     def centred(self) -> list[str]:
         """The axes, rows or columns, along which the data is centred by its mean and read by
         nothing else."""
-        found = []
+        found: list[str] = []
         if self.data is None or self.program.output.shape != self.data.shape:
             return found
         for axis in ("rows", "columns"):

@@ -95,7 +95,7 @@ def test_results_of_another_dtype_are_caught() -> None:
 def test_a_wrong_derived_gradient_is_no_reference() -> None:
     """The reference gradient is certified by the definition: it cannot agree with its own error."""
     ((name, right),) = SOFTMAX.gradients
-    wrong = replace(SOFTMAX.simplified, gradients=((name, ex.hadamard(ex.number(2), right)),))
+    wrong = replace(SOFTMAX.simplified, claims=((name, ex.hadamard(ex.number(2), right)),))
     faulty = replace(SOFTMAX, simplified=wrong)
     with pytest.raises(KernelFailure, match="directional derivative"):
         check_floating(faulty, {"numpy": load_numpy(source(SOFTMAX), "softmax")})
