@@ -13,6 +13,7 @@ from gradwright.backends.masks import dropout_mask
 from gradwright.specification import LayerSpecification, Named, Specification, specify
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_MOST_ENTRIES = 2**44
 
 
 class Layer:
@@ -245,6 +246,10 @@ def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for number, layer in enumerate(described.layers, start=1):
         prefix, K = f"layer{number}.", layer.outputs
+        if K * layer.inputs > _MOST_ENTRIES:
+            raise OverflowError(
+                f"layer {number}: {K} x {layer.inputs} weights are more than any memory holds"
+            )
         if layer.sparse:
             count = round(layer.density * K * layer.inputs)
             found[f"{prefix}W.values"] = found[f"{prefix}W.indices"] = (count,)
@@ -261,6 +266,7 @@ def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
 
 def initial_arrays(described: Specification) -> dict[str, Array]:
     """The parameters of a network before training: weights by its initialiser, seeded."""
+    wanted = shapes(described)
     rng = np.random.Generator(np.random.PCG64(described.seed))
     dtype = np.dtype(described.dtype)
     arrays: dict[str, Array] = {}
@@ -280,7 +286,7 @@ def initial_arrays(described: Specification) -> dict[str, Array]:
         for name, value in kernels.LEARNED.get(layer.activation, {}).items():
             shape = kernels.learned_shapes(layer.activation, K)[name]
             arrays[f"{prefix}{name}"] = np.full(shape, value, dtype)
-    return {name: arrays[name] for name in shapes(described)}
+    return {name: arrays[name] for name in wanted}
 
 
 def sparse_weights(

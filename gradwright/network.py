@@ -243,6 +243,23 @@ class MLP:
 
         save(self, path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle of the network holds: arrays and plain values."""
+        return {
+            "specification": self.specification,
+            "backend": self.backend_name,
+            "parameters": {name: array.copy() for name, array in self.parameters().items()},
+            "state": {name: array.copy() for name, array in self.backend.state().items()},
+            "history": self.history,
+            "progress": self.progress,
+        }
+
+    def __setstate__(self, data: dict[str, Any]) -> None:
+        self._set_up(data["specification"], data["backend"], data["parameters"])
+        for name, array in self.backend.state().items():
+            array[...] = data["state"][name]
+        self.history, self.progress = data["history"], data["progress"]
+
     def _inputs(self, X: Any, convert: bool = True) -> Array:
         width = self.specification.sizes[0]
         return as_matrix("X", X, width, self.specification.dtype if convert else None)

@@ -1,6 +1,8 @@
 """What a multilayer perceptron promises: shapes, modes, targets, and the problems it must solve."""
 
+import copy
 import itertools
+import pickle
 import subprocess
 import sys
 
@@ -298,6 +300,31 @@ def test_the_specification_survives_json():
     )  # fmt: skip
     spec = net.specification
     assert gradwright.Specification.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("copy", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])  # noqa: S301
+def test_a_copy_trains_on_with_the_same_bits(copy):
+    X, y = blobs(40)
+    net = MLP([2, 5, 2], ["relu", "softmax"], optimizer="adam", batchnorm=True, dropout=0.2)
+    net.fit(X, y, epochs=2, verbose=False)
+    other = copy(net)
+    for each in (net, other):
+        each.fit(X, y, epochs=2, verbose=False)
+    assert net.history.to_json() == other.history.to_json()
+    for name, array in net.parameters().items():
+        np.testing.assert_array_equal(array, other.parameters()[name])
+
+
+def test_no_samples_have_no_predictions():
+    net = MLP([2, 5, 3], ["relu", "softmax"], batchnorm=True)
+    empty = np.empty((0, 2))
+    assert net.predict(empty).shape == (0,)
+    assert net.predict_proba(empty).shape == (0, 3)
+
+
+def test_more_weights_than_memory_are_refused_before_any_allocation():
+    with pytest.raises(OverflowError, match="layer 1: 1073741824 x 1073741824 weights"):
+        MLP([2**30, 2**30, 2])
 
 
 def test_the_summary_says_what_runs():
