@@ -18,7 +18,8 @@ BUILT_IN: Mapping[str, Callable[..., Dataset]] = {
 }  # fmt: skip
 _OPTIONS = {
     "digits": (), "blobs": ("seed",), "spiral": ("seed",), "xor": ("seed",), "sine": ("seed",),
-    ".csv": ("label", "header", "task", "delimiter"), ".npz": ("task",), ".bin": (),
+    ".csv": ("label", "header", "task", "delimiter", "unlabelled"),
+    ".npz": ("task", "unlabelled"), ".bin": (),
     "folder": ("part",),
 }  # fmt: skip
 
@@ -26,8 +27,8 @@ _OPTIONS = {
 def load(source: str | Path, **options: Any) -> Dataset:
     """A built-in set, `file.csv`, `file.npz`, `batch.bin`, or a folder with MNIST or CIFAR-10.
 
-    Options: `label`, `header`, `task`, `delimiter` for csv, `task` for npz, `part="test"` for a
-    folder, `seed` for made sets. One that does not apply to the source is refused.
+    Options: those of `read_csv` and of `read_npz`, `part="test"` for a folder, `seed` for made sets.
+    One that does not apply to the source is refused.
     """
     name, path = str(source), Path(source)
     kind = name if name in BUILT_IN else "folder" if path.is_dir() else path.suffix.lower()

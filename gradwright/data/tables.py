@@ -24,11 +24,13 @@ def read_csv(
     header: bool | None = None,
     task: str = "auto",
     delimiter: str = ",",
+    unlabelled: bool = False,
 ) -> Dataset:
     """A table with one sample a row; every column but the label's is a feature.
 
     `label` is the name of a column or its place (0 is the first, -1 the last, which is the
-    default). `header=None` takes the first row as names if any of its features is no number.
+    default); with `unlabelled` there is none. `header=None` takes the first row as names if any of
+    its features is no number.
     `task="auto"` is a classification where the labels are texts or whole numbers. Missing values
     are refused: DataError names the row, counted from 1 with the header, and the column.
     """
@@ -37,7 +39,7 @@ def read_csv(
         raise DataError(f"no task {task!r}; known: {', '.join(_TASKS)}")
     rows = _rows(path, delimiter)
     if header is None:
-        header = _looks_like_names(rows[0][1], label)
+        header = _looks_like_names(rows[0][1], None if unlabelled else label)
     names = [cell.strip() for cell in rows.pop(0)[1]] if header else None
     if not rows:
         raise DataError(f"{path}: there are no rows of data")
@@ -45,14 +47,17 @@ def read_csv(
     for number, cells in rows:
         if len(cells) != width:
             raise DataError(f"{path}: row {number} has {len(cells)} columns, expected {width}")
-    place = _place(path, label, names, width)
+    place = None if unlabelled else _place(path, label, names, width)
     titles = names or [f"column {i}" for i in range(width)]
     columns = [i for i in range(width) if i != place]
     values = [[_number(path, n, titles[i], cells[i]) for i in columns] for n, cells in rows]
+    X = np.array(values, np.float64).reshape(len(rows), len(columns))
+    features = tuple(titles[i] for i in columns)
+    if place is None:
+        return Dataset(path.name, X, None, None, features)
     texts = [_present(path, n, titles[place], cells[place]) for n, cells in rows]
     y, classes = targets(texts, task, f"{path}: column {titles[place]}")
-    X = np.array(values, np.float64).reshape(len(rows), len(columns))
-    return Dataset(path.name, X, y, classes, tuple(titles[i] for i in columns))
+    return Dataset(path.name, X, y, classes, features)
 
 
 def _rows(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
@@ -138,10 +143,11 @@ def _is_whole(text: str) -> bool:
     return text.lstrip("+-").isdigit()
 
 
-def read_npz(path: str | Path, task: str = "auto") -> Dataset:
+def read_npz(path: str | Path, task: str = "auto", unlabelled: bool = False) -> Dataset:
     """An archive with `X` (N, D) and `y`; members that are not compressed are mapped, not read.
 
-    Objects are refused (`allow_pickle=False`). Labels are whole numbers 0, ..., K - 1.
+    With `unlabelled` there need be no `y`. Objects are refused (`allow_pickle=False`). Labels are
+    whole numbers 0, ..., K - 1.
     """
     path = Path(path)
     if task not in _TASKS:
@@ -149,13 +155,14 @@ def read_npz(path: str | Path, task: str = "auto") -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
-            for wanted in ("X", "y"):
+            for wanted in ("X",) if unlabelled else ("X", "y"):
                 if wanted not in names:
                     raise DataError(
                         f"{path}: there is no array {wanted}; it holds {', '.join(names) or 'none'}"
                     )
             mapped = _mapped(path, "X")
-            X, y = (archive["X"] if mapped is None else mapped), archive["y"]
+            X = archive["X"] if mapped is None else mapped
+            y = None if unlabelled else archive["y"]
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, AttributeError) as error:
         if isinstance(error, DataError | FileNotFoundError):
             raise
@@ -164,6 +171,8 @@ def read_npz(path: str | Path, task: str = "auto") -> Dataset:
         raise DataError(f"{path}: X holds {X.dtype}, expected numbers")
     if X.ndim > 2:
         X = X.reshape(len(X), -1)
+    if y is None:
+        return Dataset(path.name, X, None)
     if y.dtype.kind in "US":
         y, classes = targets([str(text) for text in y.astype(str)], task, f"{path}: y")
         return Dataset(path.name, X, y, classes)

@@ -1,0 +1,282 @@
+"""`gradwright train` and what uses its runs: results, files, exit status, and that nothing is ignored."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradwright.cli import main
+from gradwright.commands.options import TRAIN
+
+BLOBS = ("--data", "blobs", "--layers", "2-8-3", "--epochs", "8", "--quiet", "--picture", "no")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(*options: str, out: str = "run") -> int:
+    return main(["train", *BLOBS, "--out", out, *options])
+
+
+def test_a_run_is_trained_evaluated_and_predicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--learning-rate", "0.02") == 0
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {"checkpoint", "config.toml", "data.json", "history.csv"}
+    assert (tmp_path / "run/history.csv").read_text().count("\n") == 9
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 120
+    assert found["accuracy"] > 0.95
+    np.savez(tmp_path / "new.npz", X=np.array([[4.0, 0.0], [-2.0, 3.5]]))
+    assert main(["predict", "run", "--data", "new.npz", "--no-label"]) == 0
+    assert capsys.readouterr().out == "class\n0\n1\n"
+    arguments = ["predict", "run", "--data", "new.npz", "--no-label", "--probabilities"]
+    assert main([*arguments, "--out", "p.csv"]) == 0
+    table = np.loadtxt(tmp_path / "p.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_table_with_texts_is_trained_on_and_predicted_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["height,width,kind"]
+    for kind, mean in (("cat", 100.0), ("dog", 200.0)):
+        lines += [f"{a},{b},{kind}" for a, b in rng.normal(mean, 10, (40, 2))]
+    (tmp_path / "animals.csv").write_text("\n".join(lines) + "\n")
+    arguments = ["train", "--data", "animals.csv", "--label", "kind", "--layers", "2-4-2"]
+    more = ["--standardize", "--epochs", "30", "--learning-rate", "0.05", "--out", "run", "--quiet"]
+    assert main([*arguments, *more, "--picture", "no"]) == 0
+    capsys.readouterr()
+    (tmp_path / "new.csv").write_text("height,width\n101,99\n198,205\n")
+    assert main(["predict", "run", "--data", "new.csv", "--no-label"]) == 0
+    assert capsys.readouterr().out == "class\ncat\ndog\n"
+    (tmp_path / "other.csv").write_text("height,width,kind\n198,205,dog\n")
+    assert main(["evaluate", "run", "--data", "other.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+    (tmp_path / "other.csv").write_text("height,width,kind\n198,205,horse\n")
+    assert main(["evaluate", "run", "--data", "other.csv"]) == 2
+    assert "no class 'horse'" in capsys.readouterr().err
+
+
+def test_a_regression_is_scored_by_r2(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--data", "sine", "--layers", "1-16-1", "--activation", "tanh"]
+    more = ["--epochs", "60", "--learning-rate", "0.02", "--out", "run", "--quiet"]
+    assert main([*arguments, *more, "--picture", "no"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["r2"] > 0.9
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path: Path) -> None:
+    assert train("--dropout", "0.2") == 0
+    assert train("--dropout", "0.2", "--epochs", "5", out="half") == 0
+    assert main(["resume", "half", "--epochs", "3", "--quiet"]) == 0
+    whole, half = ((tmp_path / run / "history.csv").read_text() for run in ("run", "half"))
+    assert whole == half
+
+
+def test_the_config_of_a_run_repeats_it(tmp_path: Path) -> None:
+    assert train("--optimizer", "adam:beta1=0.8", "--batch-size", "full", "--seed", "3") == 0
+    assert main(["train", "--config", "run/config.toml", "--out", "again", "--quiet"]) == 0
+    first, second = (tmp_path / run / "history.csv" for run in ("run", "again"))
+    assert first.read_text() == second.read_text()
+
+
+def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
+    given = {
+        "text": "'{}'", "integer": "3", "number": "0.5", "flag": "true",
+    }  # fmt: skip
+    special = {
+        "data": "blobs", "layers": "2-4-4-3", "activation": "relu,tanh", "loss": "cross_entropy",
+        "output-activation": "softmax", "optimizer": "adam", "init": "he", "dtype": "float64",
+        "backend": "numpy", "schedule": "cosine:steps=10", "out": "run", "picture": "no",
+        "batch-size": "8", "density": 1.0,
+    }  # fmt: skip
+    left_out = ("label", "delimiter", "task")  # these are for files
+    sections: dict[str, list[str]] = {}
+    for option in TRAIN:
+        if option.name in left_out:
+            continue
+        value = repr(special[option.name]) if option.name in special else given[option.kind]
+        sections.setdefault(option.section, []).append(f"{option.name} = {value}")
+    text = "\n".join(f"[{title}]\n" + "\n".join(lines) for title, lines in sections.items())
+    (tmp_path / "all.toml").write_text(text)
+    assert main(["train", "--config", "all.toml", "--quiet"]) == 0
+    written = tomllib.loads((tmp_path / "run/config.toml").read_text())
+    assert written["network"]["clip-norm"] == 0.5
+    assert written["training"]["early-stopping"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--label", "y"), "option label does not apply"),
+        (("--layers", "3-8-3"), "2 features, the network 3 inputs"),
+        (("--layers", "2-8-4"), "3 classes, the network 4 outputs"),
+        (("--layers", "2x8"), "widths joined by dashes"),
+        (("--layers", "2-3", "--dropout", "0.5"), "--dropout is for hidden layers"),
+        (("--activation", "relu,relu"), "2 names for 1 hidden layers"),
+        (("--activation", "rleu"), "did you mean 'relu'"),
+        (("--optimizer", "adam:beta3=1"), "beta3"),
+        (("--min-delta", "0.1"), "--min-delta is for --early-stopping"),
+        (("--batch-size", "0"), "expected a whole number >= 1"),
+        (("--batch-size", "many"), "expected a whole number or full"),
+        (("--dtype", "float16"), "unknown value 'float16'; did you mean float64"),
+        (("--learning-rate", "nan"), "expected a number"),
+        (("--test", "1.5"), "expected a share in"),
+        (("--data", "blops"), "did you mean blobs"),
+        (("--loss", "half_squared_error", "--label-smoothing", "0.1"), "label_smoothing"),
+        (("--schedule", "cosin"), "cosine"),
+        (("--config", "missing.toml"), "No such file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message_and_writes_nothing(
+    options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(*options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[network]\ndropuot = 0.5\n", "did you mean dropout"),
+        ("[netwrk]\ndropout = 0.5\n", "did you mean network"),
+        ("dropout = 0.5\n", "unknown table 'dropout'"),
+        ("[network]\ndropout = 'a lot'\n", "expected a number"),
+        ("[network]\nbatchnorm = 1\n", "expected true or false"),
+        ("[training]\nepochs = 1.5\n", "expected a whole number"),
+        ("[network\n", "is no TOML"),
+    ],
+)
+def test_a_config_that_is_wrong_is_refused(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    assert train("--config", "config.toml") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_is_not_written_over_without_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train() == 0
+    before = (tmp_path / "run/checkpoint").read_bytes()
+    assert train("--seed", "1") == 2
+    assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "run/checkpoint").read_bytes() == before
+    assert train("--seed", "1", "--force") == 0
+    assert (tmp_path / "run/checkpoint").read_bytes() != before
+
+
+def test_a_diverging_training_has_status_one_and_names_the_layer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train("--learning-rate", "1e30", "--optimizer", "gradient_descent") == 1
+    assert "layer" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_has_status_130_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gradwright.training.loop import Run
+
+    assert train(out="whole") == 0
+    finish = Run._finish_epoch
+    calls = []
+
+    def interrupted(self: Run) -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        finish(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_finish_epoch", interrupted)
+        assert train() == 130
+    assert "gradwright resume run" in capsys.readouterr().err
+    assert main(["resume", "run", "--epochs", "3"]) == 2
+    assert main(["resume", "run", "--quiet"]) == 0
+    whole, resumed = ((tmp_path / run / "history.csv").read_text() for run in ("whole", "run"))
+    assert whole == resumed
+
+
+@pytest.mark.parametrize("command", ["evaluate", "resume"])
+def test_a_folder_without_a_run_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "nothing"]) == 2
+    assert "is no run folder" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train() == 0
+    path = tmp_path / "run/checkpoint"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert main(["evaluate", "run"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_images_of_mnist_are_trained_on_and_their_test_part_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mnist").mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 60), ("t10k", 20)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = rng.integers(0, 20, (count, 4, 4), dtype=np.uint8)
+        images.reshape(count, 16)[np.arange(count), labels] = 255
+        head = bytes([0, 0, 8, 3]) + np.array([count, 4, 4], ">u4").tobytes()
+        (tmp_path / f"mnist/{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        head = bytes([0, 0, 8, 1]) + np.array([count], ">u4").tobytes()
+        (tmp_path / f"mnist/{part}-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
+    arguments = ["train", "--data", "mnist", "--layers", "16-10", "--epochs", "40", "--quiet"]
+    more = ["--learning-rate", "0.05", "--out", "run", "--picture", "no"]
+    assert main([*arguments, *more, "--test", "0.5"]) == 2
+    assert "test part of its own" in capsys.readouterr().err
+    assert main([*arguments, *more]) == 0
+    assert "on 20 held-out samples" in capsys.readouterr().out
+    assert main(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+
+
+def test_the_loss_curve_is_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert train("--picture", "yes") == 0
+    assert (tmp_path / "run/loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_prints_the_algorithm_and_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "784-256-128-10", "--batch", "64"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("75,392", "25,216", "234,752", "394", "DZ1 = relu'(Z1) * DA1", "m_hat ="):
+        assert expected in text
+    assert main(["explain", "784-256-128-10", "--batch", "64", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sizes"]["N"] == 64
+
+
+def test_explain_proves_a_small_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "4-3-2", "--prove", "--output-activation", "identity"]) == 0
+    assert "gradients of the whole network" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [("--batch", "0"), ("--activation", "rleu"), ("--dtype", "int")])
+def test_explain_refuses_what_it_cannot_explain(options: tuple[str, ...]) -> None:
+    assert main(["explain", "4-3-2", *options]) == 2
