@@ -111,7 +111,7 @@ $(STAMPS)/derive: pyproject.toml | $(STAMPS)/venv
 
 $(STAMPS)/test: pyproject.toml $(STAMPS)/derive
 	@echo "Installing what the tests need"
-	@$(PIP) install --quiet $$($(REQUIRED_BY) examples test dev)
+	@$(PIP) install --quiet $$($(REQUIRED_BY) examples sklearn onnx safetensors test dev)
 	@touch $@
 
 $(STAMPS)/bench: pyproject.toml $(STAMPS)/derive

@@ -1,0 +1,115 @@
+"""The scikit-learn estimators pass scikit-learn's own checks and work where estimators do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.datasets import load_digits, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gradwright.data import sine, spiral
+from gradwright.sklearn import GradwrightClassifier, GradwrightRegressor
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks([GradwrightClassifier(), GradwrightRegressor()])
+def test_scikit_learns_check_passes(estimator: object, check: object) -> None:
+    check(estimator)  # type: ignore[operator]
+
+
+SPIRAL = spiral(300, noise=0.05)
+
+
+def classifier(**options: object) -> GradwrightClassifier:
+    given = {"hidden_layer_sizes": (32, 32), "max_iter": 150, "learning_rate_init": 0.01,
+             "batch_size": 50, "random_state": 0}  # fmt: skip
+    return GradwrightClassifier(**given | options)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_pipeline_is_searched_and_cross_validated() -> None:
+    pipeline = make_pipeline(StandardScaler(), classifier())
+    grid = {"gradwrightclassifier__activation": ["identity", "tanh"]}
+    found = GridSearchCV(pipeline, grid, cv=2).fit(SPIRAL.X, SPIRAL.y)
+    assert found.best_params_ == {"gradwrightclassifier__activation": "tanh"}
+    assert cross_val_score(found.best_estimator_, SPIRAL.X, SPIRAL.y, cv=2).mean() > 0.9
+
+
+def test_the_same_random_state_gives_the_same_bits() -> None:
+    first, second, other = (classifier(max_iter=3, random_state=s) for s in (0, 0, 1))
+    with pytest.warns(ConvergenceWarning):
+        curves = [found.fit(SPIRAL.X, SPIRAL.y).loss_curve_ for found in (first, second, other)]
+    assert curves[0] == curves[1] != curves[2]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])  # noqa: S301
+def test_a_copy_of_a_fitted_estimator_predicts_and_goes_on_alike(again: object) -> None:
+    found = classifier(max_iter=3, warm_start=True, batchnorm=True).fit(SPIRAL.X, SPIRAL.y)
+    other = again(found)  # type: ignore[operator]
+    np.testing.assert_array_equal(found.predict_proba(SPIRAL.X), other.predict_proba(SPIRAL.X))
+    curves = [f.fit(SPIRAL.X, SPIRAL.y).loss_curve_ for f in (found, other)]
+    assert curves[0] == curves[1]
+    assert len(curves[0]) == 6
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_labels_may_be_texts_and_several() -> None:
+    names = np.array(["red", "green", "blue"])[SPIRAL.y]
+    found = classifier().fit(SPIRAL.X, names)
+    assert set(found.predict(SPIRAL.X)) == {"red", "green", "blue"}
+    assert found.score(SPIRAL.X, names) > 0.9
+    X, Y = make_multilabel_classification(n_samples=100, random_state=0)
+    assert classifier().fit(X, Y).predict(X).shape == Y.shape
+
+
+def test_a_loss_on_held_out_samples_stops_the_training() -> None:
+    digits = load_digits()
+    found = classifier(early_stopping=True, n_iter_no_change=3, max_iter=500)
+    found.fit(digits.data / 16, digits.target)
+    assert found.n_iter_ < 500
+    assert found.score(digits.data / 16, digits.target) > 0.95
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_regressor_fits_a_sine_with_one_target_and_with_two() -> None:
+    data = sine(200)
+    found = GradwrightRegressor((32,), "tanh", learning_rate_init=0.02, batch_size=50,
+                                random_state=0, max_iter=300, tol=0)  # fmt: skip
+    assert found.fit(data.X, data.y.ravel()).score(data.X, data.y.ravel()) > 0.98
+    two = np.hstack([data.y, -data.y])
+    assert found.fit(data.X, two).predict(data.X).shape == (200, 2)
+
+
+def test_arrays_have_scikit_learns_layout() -> None:
+    with pytest.warns(ConvergenceWarning):
+        found = classifier(max_iter=2).fit(SPIRAL.X, SPIRAL.y)
+    assert [W.shape for W in found.coefs_] == [(2, 32), (32, 32), (32, 3)]
+    assert [b.shape for b in found.intercepts_] == [(32,), (32,), (3,)]
+    assert found.n_layers_ == 4
+    assert found.out_activation_ == "softmax"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_iter": 0}, "max_iter >= 1"),
+        ({"alpha": -1.0}, "alpha >= 0"),
+        ({"batch_size": 0}, 'batch_size "auto" or >= 1'),
+        ({"solver": "lbfgs"}, "unknown optimizer 'lbfgs'"),
+        ({"activation": "rleu"}, "did you mean 'relu'"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        classifier(**options).fit(SPIRAL.X, SPIRAL.y)
