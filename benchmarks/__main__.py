@@ -9,13 +9,14 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from . import arrays, kernels
+from . import arrays, kernels, networks
 from .timing import bandwidth
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "all"), default="all")
+    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "all"),
+                        default="all")  # fmt: skip
     part = parser.parse_args().part
     console = Console(width=120)
     console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
@@ -23,6 +24,8 @@ def main() -> None:
         _kernels(console)
     if part in ("numpy", "all"):
         _arrays(console)
+    if part in ("networks", "all"):
+        _networks(console)
 
 
 def _kernels(console: Console) -> None:
@@ -55,6 +58,22 @@ def _arrays(console: Console) -> None:
         table.add_row(
             row.layer, "{} x {}".format(*row.size), f"{ours * 1e6:.1f}", f"{theirs * 1e6:.1f}",
             f"{row.over_hand_written:.2f}", f"{row.temporaries:.2f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _networks(console: Console) -> None:
+    table = Table(title="Training from end to end, float32: MLP.fit and its peers")
+    for column in ("network", "peer", "ms", "peer's ms", "times faster", "accuracy", "peer's"):
+        table.add_column(column, justify="right")
+    for row in networks.measure():
+        ours, theirs = (
+            "" if row.accuracy[name] != row.accuracy[name] else f"{row.accuracy[name]:.4f}"
+            for name in ("gradwright", "peer")
+        )
+        table.add_row(
+            row.what, row.peer, f"{row.seconds['gradwright'] * 1e3:.1f}",
+            f"{row.seconds['peer'] * 1e3:.1f}", f"{row.ratio:.1f}", ours, theirs,
         )  # fmt: skip
     console.print(table)
 
