@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gradwright.kernels import unknown
+from gradwright.kernels import LEARNED, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Generator = np.random.Generator
@@ -42,6 +42,15 @@ def xavier_uniform(rng: Generator, outputs: int, inputs: int) -> Array:
 def lecun_normal(rng: Generator, outputs: int, inputs: int) -> Array:
     """N(0, 1 / inputs): keeps the variance through linear maps and SELU."""
     return rng.normal(0, math.sqrt(1 / inputs), (outputs, inputs))
+
+
+def gain_normal(rng: Generator, outputs: int, inputs: int, before: float = 1.0) -> Array:
+    """N(0, gain^2 / inputs) with the derived gain of the activation before the layer.
+
+    Pre-activations keep variance 1 in every layer. Behind ReLU it is He's initialiser; before the
+    first layer, and behind activations without a derived gain, the gain is 1.
+    """
+    return rng.normal(0, before / math.sqrt(inputs), (outputs, inputs))
 
 
 def orthogonal(rng: Generator, outputs: int, inputs: int, gain: float = 1.0) -> Array:
@@ -78,8 +87,8 @@ def _uniform(rng: Generator, outputs: int, inputs: int, variance: float) -> Arra
 _ALL: dict[str, Callable[..., Array]] = {
     function.__name__: function
     for function in (
-        he_normal, he_uniform, xavier_normal, xavier_uniform, lecun_normal, orthogonal, uniform,
-        normal, zeros,
+        he_normal, he_uniform, xavier_normal, xavier_uniform, lecun_normal, gain_normal, orthogonal,
+        uniform, normal, zeros,
     )
 }  # fmt: skip
 _ALIASES = {"he": "he_normal", "xavier": "xavier_normal", "glorot": "xavier_normal"}
@@ -89,7 +98,7 @@ NAMES = tuple(sorted([*_ALL, *_ALIASES]))
 def check(name: str, parameters: Mapping[str, float]) -> None:
     """Refuse an unknown initialiser, or parameters it does not have."""
     function = _find(name)
-    takes = list(inspect.signature(function).parameters)[3:]
+    takes = [p for p in list(inspect.signature(function).parameters)[3:] if p != "before"]
     for key, value in parameters.items():
         if key not in takes:
             raise ValueError(unknown(f"parameter of {name}", key, takes))
@@ -106,10 +115,24 @@ def check(name: str, parameters: Mapping[str, float]) -> None:
 
 
 def weights(
-    name: str, parameters: Mapping[str, float], rng: Generator, outputs: int, inputs: int
-) -> Array:
-    """A (outputs, inputs) matrix of float64 by the initialiser of this name."""
+    name: str, parameters: Mapping[str, float], rng: Generator, outputs: int, inputs: int,
+    before: tuple[str, Mapping[str, float]] | None = None,
+) -> Array:  # fmt: skip
+    """A (outputs, inputs) matrix of float64 by the initialiser of this name.
+
+    before: the activation, with its parameters, whose outputs the layer gets.
+    """
+    if _find(name) is gain_normal and before is not None:
+        return gain_normal(rng, outputs, inputs, gain(*before))
     return _find(name)(rng, outputs, inputs, **parameters)
+
+
+def gain(activation: str, parameters: Mapping[str, float]) -> float:
+    """The derived gain of an activation, E[f(z)^2]^(-1/2); 1 where none is derived."""
+    from gradwright.generated.gains import GAINS
+
+    known = {**LEARNED.get(activation, {}), **parameters}
+    return GAINS[activation](**known) if activation in GAINS else 1.0
 
 
 def scales(name: str) -> bool:

@@ -270,9 +270,13 @@ def initial_arrays(described: Specification) -> dict[str, Array]:
     rng = np.random.Generator(np.random.PCG64(described.seed))
     dtype = np.dtype(described.dtype)
     arrays: dict[str, Array] = {}
+    before: tuple[str, Mapping[str, float]] | None = None
     for number, layer in enumerate(described.layers, start=1):
         prefix, K = f"layer{number}.", layer.outputs
-        W = initialisers.weights(described.init, described.init_parameters, rng, K, layer.inputs)
+        W = initialisers.weights(
+            described.init, described.init_parameters, rng, K, layer.inputs, before
+        )
+        before = (layer.activation, layer.parameters)
         if layer.sparse:
             found = sparse_weights(W, layer.density, described.init, rng)
             values, arrays[f"{prefix}W.indices"], arrays[f"{prefix}W.indptr"] = found

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradwright import MLP, initialisers
+from gradwright.generated.gains import GAINS
 
 VARIANCES = {
     "he_normal": lambda n, _: 2 / n,
@@ -74,6 +75,19 @@ def test_he_keeps_the_variance_of_activations_over_ten_layers():
 def test_standard_normal_weights_explode():
     variances = deep(("normal", {"std": 1.0}))
     assert all(b > 30 * a for a, b in itertools.pairwise(variances))
+
+
+@pytest.mark.parametrize("activation", sorted(set(GAINS) - {"trelu"}))
+def test_the_derived_gain_keeps_pre_activations_at_variance_one(activation):
+    net = MLP([300] * 4, [activation] * 3, init="gain_normal", dtype="float64", backend="numpy")
+    net.forward(np.random.default_rng(1).normal(size=(200, 300)))
+    for layer in net.layers:
+        assert np.square(layer.z).mean() == pytest.approx(1, rel=0.25)
+
+
+def test_behind_relu_it_is_hes_initialiser():
+    assert initialisers.gain("relu", {}) ** 2 == pytest.approx(2)
+    assert initialisers.gain("leaky_relu", {"alpha": 0.5}) ** 2 == pytest.approx(2 / 1.25)
 
 
 def test_a_sparse_layer_keeps_the_variance_of_its_dense_form():
