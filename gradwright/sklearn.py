@@ -7,10 +7,8 @@ names. Needs scikit-learn: pip install 'gradwright[sklearn]'.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gradwright.checkpoint import load
 from gradwright.network import MLP
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -147,25 +144,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         found: Array = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
         return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The network as the bytes of a checkpoint, which its backend can be made from again."""
-        state = dict(super().__getstate__())
-        net = state.pop("network_", None)
-        if net is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                net.save(Path(folder, "network"))
-                state["_checkpoint"] = Path(folder, "network").read_bytes()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        checkpoint = state.pop("_checkpoint", None)
-        super().__setstate__(state)
-        if checkpoint is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                Path(folder, "network").write_bytes(checkpoint)
-                self.network_ = load(Path(folder, "network"), self.backend)
 
 
 class GradwrightClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
