@@ -172,8 +172,9 @@ def _finish(make: Callable[[], AnyDerivation], targets: tuple[str, ...]) -> Outc
     derivation = make()
     sources = {name: TARGETS[name].render(derivation) for name in targets}
     backends = backends_of(derivation, sources)
+    gains: tuple[Gain, ...] = ()
     if isinstance(derivation, OptimizerDerivation):
-        verification, gains = verify_optimizer(derivation, backends), ()
+        verification = verify_optimizer(derivation, backends)
     else:
         verification = verify(derivation, backends)
         gains = find_gains([derivation.program])

@@ -296,11 +296,12 @@ def _memory(table: MemoryTable) -> Iterator[str]:
         ("training", table.training, table.training_bytes),
         ("inference", table.inference, table.inference_bytes),
     )
+    width = max(len(_item_title(item)) for item in (*table.training, *table.inference))
     for title, items, total in parts:
-        yield f"Memory of {title}{'':{41 - len(title)}}{'floats':>14}{'bytes':>16}"
+        yield f"{f'Memory of {title}':{width + 2}}{'floats':>14}{'bytes':>16}"
         for item in items:
-            yield f"  {_item_title(item):50}{item.count:>14,}{item.bytes:>16,}"
-        yield f"  {'total':50}{sum(i.count for i in items):>14,}{total:>16,}"
+            yield f"  {_item_title(item):{width}}{item.count:>14,}{item.bytes:>16,}"
+        yield f"  {'total':{width}}{sum(i.count for i in items):>14,}{total:>16,}"
         if title == "training":
             yield ""
 

@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 
 from gradwright.codegen.derivation import Derivation, derive, derive_all
+from gradwright.codegen.network import derive_network
 from gradwright.codegen.optimizer import OptimizerDerivation, derive_optimizer
 from gradwright.codegen.report import render_reports
+from gradwright.codegen.report.network import render_network
+from gradwright.composition import compose
 from gradwright.derivations import activations, linear, losses, normalisation, optimizers, softmax
+from gradwright.specification import LayerSpecification, Specification
 
 RESULTS: dict[str, Any] = {
     "P0": "ok",
@@ -61,9 +65,21 @@ def optimizer() -> OptimizerDerivation:
 
 
 @pytest.fixture(scope="session")
-def texts(layers: dict[str, Derivation], optimizer: OptimizerDerivation) -> dict[str, str]:
+def network_texts(optimizer: OptimizerDerivation) -> dict[str, str]:
+    """The pages of a small network."""
+    layers = (LayerSpecification(4, 3, "relu"), LayerSpecification(3, 2))
+    specification = Specification(layers, "half_squared_error", optimizer="adam")
+    found = derive_network(compose(specification), "network", "A small network.")
+    return render_network(found, specification, optimizer, 5)
+
+
+@pytest.fixture(scope="session")
+def texts(
+    layers: dict[str, Derivation], optimizer: OptimizerDerivation, network_texts: dict[str, str]
+) -> dict[str, str]:
     subjects = [*layers.values(), optimizer]
-    return render_reports([(subject, RESULTS, SOURCES) for subject in subjects])
+    items = [(subject, RESULTS, SOURCES) for subject in subjects]
+    return render_reports(items, [("network", "A small network.")]) | network_texts
 
 
 @pytest.fixture(scope="session")

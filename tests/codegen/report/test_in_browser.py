@@ -12,7 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Browser
 
-PAGES = ("index", "primitives", "softmax", "batchnorm", "gelu", "softmax_cross_entropy", "adam")
+PAGES = ("index", "primitives", "softmax", "batchnorm", "gelu", "softmax_cross_entropy", "adam",
+         "network")  # fmt: skip
 WIDTHS = (375, 1280)
 _FLAT_MATH = """[...document.querySelectorAll('math')].filter(
     m => m.checkVisibility() && m.getBoundingClientRect().height < 5).length"""

@@ -71,7 +71,8 @@ def _html(texts: dict[str, str]) -> dict[str, str]:
 def test_every_layer_has_a_page_a_markdown_file_and_data(
     layers: dict[str, Derivation], texts: dict[str, str]
 ) -> None:
-    wanted = {f"{name}.{end}" for name in [*layers, "adam"] for end in ("html", "md", "json")}
+    wanted = {f"{name}.{end}" for name in [*layers, "adam", "network"]
+              for end in ("html", "md", "json")}  # fmt: skip
     assert set(texts) == wanted | {"index.html", "primitives.html", "style.css"}
 
 
