@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 BLOCKS = re.findall(r"```python\n(.*?)```", (DOCS / "networks.md").read_text(), flags=re.DOTALL)
 
 
