@@ -32,6 +32,7 @@ from .program import Input, Program
 from .prove import Proof, is_proved, route_b
 from .scripts import load_script
 from .verify.exact import ExactChecker, ExactResult
+from .verify.mutants import run_mutants
 from .verify.sizes import SmallModel
 
 # The normal form of a network grows with a power of its depth, and far faster with batch
@@ -106,6 +107,21 @@ def derive_network(composition: Composition, name: str, title: str) -> NetworkDe
         if not exact.ok:
             raise ProofFailure(f"{name}: {exact.counterexample}")
     return NetworkDerivation(composition, program, steps, gradients, proof, exact)
+
+
+def reject_mutants(found: NetworkDerivation) -> int:
+    """How many errors, planted into the gradients, the proof and the exact check both reject.
+
+    Raises ProofFailure if one of them is not noticed. Needs a network with a `proof`.
+    """
+    assert found.proof is not None
+    sizes = _sizes(found.composition, found.program)
+    checker = ExactChecker(found.program, found.gradients, proof=found.proof, sizes=sizes)
+    result = run_mutants(found.program, found.gradients, found.proof, checker)
+    if result.survivors:
+        survivors = ", ".join(mutant.description for mutant in result.survivors)
+        raise ProofFailure(f"{found.name}: undetected: {survivors}")
+    return result.total
 
 
 def within_reach(composition: Composition) -> bool:

@@ -21,7 +21,7 @@ from .errors import NotationError, unknown_layer
 from .gain_table import render_gains
 from .gains import Gain, find_gains
 from .inputs import built_in_scripts
-from .network import derive_network
+from .network import derive_network, reject_mutants
 from .notation import Layer
 from .optimizer import Optimizer, OptimizerDerivation, derive_optimizer, verify_optimizer
 from .report import render_reports
@@ -150,7 +150,8 @@ def process_network(network: ShippedNetwork) -> dict[str, str]:
     rule = next(
         i for i in items if isinstance(i, Optimizer) and i.name == specification.optimizer
     )
-    pages = render_network(found, specification, derive_optimizer(rule), network.batch)
+    mutants = reject_mutants(found) if found.proof is not None else 0
+    pages = render_network(found, specification, derive_optimizer(rule), network.batch, mutants)
     return {f"reports/{path}": text for path, text in pages.items()}
 
 

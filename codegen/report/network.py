@@ -41,6 +41,7 @@ def network_data(
     specification: Specification,
     optimizer: OptimizerDerivation,
     batch: int,
+    mutants: int = 0,
 ) -> dict[str, Any]:
     """Everything the pages say, as plain values that are the same on every machine."""
     states = [item.name for item in optimizer.rule.inputs if item.role == "state"]
@@ -64,7 +65,7 @@ def network_data(
         },
         "memory": memory.to_json(),
         "operations": _operations(found, sizes),
-        "guarantees": guarantees(found),
+        "guarantees": guarantees(found, mutants),
         "proof": found.proof_id,
     }
 
@@ -75,8 +76,8 @@ def gradient_equations(found: NetworkDerivation) -> list[Equation]:
     return [named(f"D{name}", gradient, names) for name, gradient in found.gradients]
 
 
-def guarantees(found: NetworkDerivation) -> list[dict[str, str]]:
-    """What is proved and what is checked, a sentence each."""
+def guarantees(found: NetworkDerivation, mutants: int = 0) -> list[dict[str, str]]:
+    """What is proved and what is checked, a sentence each; `mutants` errors were rejected."""
     kernels = ", ".join(dict.fromkeys(step.part.kernel for step in found.steps))
     sizes = ", ".join(found.program.sizes)
     proved = []
@@ -101,6 +102,12 @@ def guarantees(found: NetworkDerivation) -> list[dict[str, str]]:
         f"program over prime fields, at {sizes} = {', '.join(points)}."
     )
     claims = [("proved", text) for text in proved] + [("checked", checked)]
+    if mutants:
+        rejected = (
+            f"{mutants} errors planted into the gradients, all of them, are rejected by the proof "
+            "and by the exact check."
+        )
+        claims.append(("checked", rejected))
     return [{"state": state, "text": text} for state, text in claims]
 
 
@@ -176,9 +183,10 @@ def render_network(
     specification: Specification,
     optimizer: OptimizerDerivation,
     batch: int,
+    mutants: int = 0,
 ) -> dict[str, str]:
     """The files of a network's report under generated/reports."""
-    data = network_data(found, specification, optimizer, batch)
+    data = network_data(found, specification, optimizer, batch, mutants)
     return {
         f"{found.name}.html": _page(found, optimizer, data),
         f"{found.name}.json": json.dumps(data, indent=1, ensure_ascii=False) + "\n",

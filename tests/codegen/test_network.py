@@ -12,6 +12,7 @@ from gradwright.codegen.network import (
     NetworkDerivation,
     derive_network,
     proves,
+    reject_mutants,
     within_reach,
 )
 from gradwright.codegen.text import to_text
@@ -61,6 +62,10 @@ def test_a_wrong_gradient_of_a_network_is_refused() -> None:
     counterexample = checker.check(wrong).counterexample
     assert counterexample is not None
     assert "DW1" in counterexample
+
+
+def test_every_planted_error_is_rejected() -> None:
+    assert reject_mutants(derived()) > 20
 
 
 @pytest.mark.parametrize("kind", ["normalised"])
