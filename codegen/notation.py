@@ -166,8 +166,12 @@ class Layer:
         )  # fmt: skip
 
     def scalar_function(self) -> ScalarFunction:
-        arity = len(inspect.signature(self.function).parameters)
-        return trace_scalar(self.function, arity, self.name, dict(self.kinks or ()))
+        parameters = inspect.signature(self.function).parameters
+        positive = [
+            name for name, p in parameters.items() if getattr(p.annotation, "domain", "") == "positive"
+        ]
+        kinks = dict(self.kinks or ())
+        return trace_scalar(self.function, len(parameters), self.name, kinks, positive)
 
     def _on_other_sizes(self, args: tuple[object, ...], named: dict[str, object]) -> Expr | None:
         """The layer on matrices of other sizes than its own, or None where the sizes are its own."""

@@ -76,6 +76,9 @@ def _apply_gradient(node: Expr, upstream: Expr) -> tuple[Expr | None, ...]:
         polynomial = f.polynomial_in_value() if len(node.args) == 1 else None
         if polynomial is not None and constant is None:
             factor = _in_value(node, polynomial)
+        branches = f.slope_in_value() if position == 0 else None
+        if branches is not None:
+            factor = ex.node("apply", (node, *node.args[1:]), node.shape, branches)
         contributions.append(ex.hadamard(upstream, factor))
     return tuple(contributions)
 

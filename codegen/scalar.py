@@ -8,7 +8,7 @@ each branch; a jump of the derivative is declared by the script or refused.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -26,6 +26,7 @@ KNOWN_FUNCTIONS = (
 _STRUCTURE = (sp.Symbol, sp.Rational, sp.Add, sp.Mul, sp.Pow, Relational, sp.And, sp.Or, sp.Not)
 # Declared slopes are decimals; a script's own arithmetic rounds to float64.
 _ROUNDING = sp.Rational(1, 10**13)
+_LONGEST_INTEGER = 10**8
 _CONSTANTS = (sp.pi, sp.E, sp.true, sp.false)
 
 
@@ -42,6 +43,8 @@ class ScalarFunction:
         """The partial derivative by one variable, on the branches of the function."""
         variable = self.variables[position]
         result = sp.diff(self.expr, variable)
+        if isinstance(result, sp.Piecewise):
+            result = sp.Piecewise(*((_over_one_denominator(v), c) for v, c in result.args))
         suffix = "" if len(self.variables) == 1 else f"_{variable.name}"
         return ScalarFunction(f"{self.name}_prime{suffix}", self.variables, result)
 
@@ -49,9 +52,25 @@ class ScalarFunction:
         """p with f' = p(f), proved, or None. Its generator is the symbol `y`."""
         return _derivative_in_value(self)
 
+    def slope_in_value(self) -> ScalarFunction | None:
+        """g with f' = g(f, ...) branch by branch, proved, or None. Its first variable is `y`."""
+        return _slope_in_value(self)
+
     @property
     def is_smooth(self) -> bool:
         return not self.expr.has(sp.Piecewise)
+
+
+def _over_one_denominator(expr: sp.Expr) -> sp.Expr:
+    """A rational function as one fraction where that is shorter: terms may cancel each other."""
+    variables = expr.free_symbols
+    if not expr.is_Add or not sp.denom(sp.together(expr)).free_symbols:
+        return expr
+    if not expr.is_rational_function(*variables):
+        return expr
+    found = sp.factor(sp.together(expr))
+    shorter = sp.count_ops(found) < sp.count_ops(expr) and equal(found, expr)
+    return found if shorter else expr
 
 
 def trace_scalar(
@@ -59,13 +78,17 @@ def trace_scalar(
     arity: int,
     name: str | None = None,
     kinks: Mapping[object, object] | None = None,
+    positive: Iterable[str] = (),
 ) -> ScalarFunction:
-    """Call f on SymPy symbols and check what comes back."""
+    """Call f on SymPy symbols and check what comes back. `positive` names positive parameters."""
     title = name or str(getattr(f, "__name__", "function"))
     parameters = list(inspect.signature(f).parameters) if callable(f) else ["x"]
     if len(parameters) < arity:
         raise NotationError(f"{title}: takes {len(parameters)} arguments, is applied to {arity}")
-    variables = tuple(sp.Symbol(p, real=True) for p in parameters[:arity])
+    variables = tuple(
+        sp.Symbol(p, positive=True) if p in positive else sp.Symbol(p, real=True)
+        for p in parameters[:arity]
+    )
     if isinstance(f, sp.Expr) and not callable(f):
         value: object = f
     else:
@@ -362,3 +385,48 @@ def _derivative_in_value(f: ScalarFunction, degree: int = 2) -> sp.Poly | None:
     if not equal(candidate.subs(y, f.expr), sp.diff(f.expr, x)):
         return None
     return sp.Poly(candidate, y)
+
+
+@cache
+def _slope_in_value(f: ScalarFunction) -> ScalarFunction | None:
+    """Branches on which f' is a polynomial in f, each chosen by the value instead of the argument."""
+    x, y = f.variables[0], sp.Symbol("y", real=True)
+    if not isinstance(f.expr, sp.Piecewise) or not f.expr.has(sp.exp):
+        return None
+    pairs = []
+    for value, condition in f.expr.args:
+        slope = sp.diff(value, x)
+        if slope.has(x):
+            polynomial = _derivative_in_value(ScalarFunction(f.name, f.variables, value))
+            if polynomial is None:
+                return None
+            slope = polynomial.as_expr().subs(polynomial.gens[0], y)
+        pairs.append((slope, _on_value(condition, value, x, y)))
+    found = sp.Piecewise(*pairs)
+    entries = {v: ix.element(v.name, positive=bool(v.is_positive)) for v in f.variables}
+    by_value = to_index(found, {**entries, y: to_index(f.expr, entries)})
+    if not ix.is_zero(by_value - to_index(sp.diff(f.expr, x), entries)):
+        return None
+    return ScalarFunction(f"{f.name}_slope", (y, *f.variables[1:]), found)
+
+
+def _on_value(condition: sp.Basic, value: sp.Expr, x: sp.Symbol, y: sp.Symbol) -> sp.Basic:
+    """The condition x > c as f(x) > f(c), which holds where f rises; whether it does is proved later."""
+    if isinstance(condition, Relational) and condition.lhs == x and not condition.rhs.has(x):
+        return condition.func(y, value.subs(x, condition.rhs))
+    return condition
+
+
+def with_decimals(expr: sp.Expr) -> sp.Expr:
+    """For readers only: long fractions as decimals, which are symbols named by their digits."""
+    return expr.xreplace({
+        r: sp.sign(r) * sp.Symbol(_decimal(abs(r)))
+        for r in expr.atoms(sp.Rational)
+        if max(abs(r.p), r.q) > _LONGEST_INTEGER
+    })  # fmt: skip
+
+
+def _decimal(value: sp.Rational) -> str:
+    """Seventeen digits, and an ellipsis where there are more."""
+    digits = str(sp.Float(value, 17)).rstrip("0")
+    return digits if sp.Rational(digits) == value else f"{digits}..."

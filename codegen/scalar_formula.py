@@ -28,7 +28,7 @@ from .formula import (
     row,
     separated,
 )  # fmt: skip
-from .scalar import ScalarFunction
+from .scalar import ScalarFunction, with_decimals
 
 _SUM, _PRODUCT, _ATOM = 1, 2, 3
 _SHOWN_AS = {"erf_complement": "erfc"}
@@ -52,7 +52,7 @@ def definition(f: ScalarFunction, expr: sp.Expr | None = None) -> Box:
 
 
 def scalar_box(expr: sp.Basic) -> Box:
-    return _box(expr)[0]
+    return _box(with_decimals(expr))[0]
 
 
 def _at_least(level: int, expr: sp.Basic) -> Box:
@@ -62,7 +62,7 @@ def _at_least(level: int, expr: sp.Basic) -> Box:
 
 def _box(expr: sp.Basic) -> tuple[Box, int]:
     if isinstance(expr, sp.Symbol):
-        return Name(expr.name), _ATOM
+        return (Digits if expr.name[0].isdigit() else Name)(expr.name), _ATOM
     if expr in (sp.pi, sp.E):
         return Name("pi" if expr == sp.pi else "e"), _ATOM
     if isinstance(expr, sp.Integer) and expr >= 0:

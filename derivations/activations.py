@@ -82,7 +82,7 @@ def softsign(x):
 
 
 @activation(kinks={0: "alpha"})
-def elu(x, alpha: NonNegative = 1.0):
+def elu(x, alpha: Positive = 1.0):
     """The exponential linear unit: negative entries approach -alpha."""
     return Piecewise((x, x > 0), (alpha * (exp(x) - 1), True))
 

@@ -44,4 +44,5 @@ def layernorm(X: Matrix[N, K], gamma: Row[K], beta: Row[K], epsilon: Positive = 
 def rmsnorm(X: Matrix[N, K], gamma: Row[K], epsilon: Positive = 1e-5):
     """Root-mean-square normalisation: every row is divided by the root of its mean square."""
     inv_rms = inv_sqrt(rows_mean(square(X)) + epsilon)
-    return hadamard(row_repeat(gamma, N), hadamard(X, column_repeat(inv_rms, K)))
+    Z = hadamard(X, column_repeat(inv_rms, K))
+    return hadamard(row_repeat(gamma, N), Z)

@@ -11,6 +11,7 @@ from .algebra import (
     UNIT,
     ZERO,
     Poly,
+    collect,
     constant,
     of,
     product,
@@ -70,12 +71,53 @@ def step(poly: Poly) -> Poly:
     """1 where the argument is positive, else 0; at zero a script's declared convention decides."""
     if not poly.terms:
         return ZERO
+    indicator = _indicator(poly)
+    if indicator is not None:
+        holds, (on, off) = of(indicator), _cases(poly, indicator)
+        return holds * step(on) + (UNIT - holds) * step(off)
     _, primitive = split_content(poly, any_sign=False)
     if all(not m for m, _ in primitive.terms):
         return UNIT if primitive.terms[0][1] > 0 else ZERO
+    exponent = _exponent_above_one(primitive)
+    if exponent is not None:
+        return step(exponent)
     if first_sign(primitive) < 0:
         return UNIT - of(Function("step", -primitive))
     return of(Function("step", primitive))
+
+
+def _indicator(poly: Poly) -> Function | None:
+    """A step that is a factor of one of the terms: the sign has a case for each of its values."""
+    for monomial, _ in poly.terms:
+        for atom, _ in monomial:
+            if isinstance(atom, Function) and atom.name == "step":
+                return atom
+    return None
+
+
+def _cases(poly: Poly, indicator: Function) -> tuple[Poly, Poly]:
+    """The value where the indicator is 1, and where it is 0."""
+    on: dict[Monomial, Fraction] = {}
+    for monomial, coefficient in poly.terms:
+        rest = tuple(factor for factor in monomial if factor[0] != indicator)
+        on[rest] = on.get(rest, Fraction(0)) + coefficient
+    off = {m: c for m, c in poly.terms if all(atom != indicator for atom, _ in m)}
+    return collect(on), collect(off)
+
+
+def _exponent_above_one(primitive: Poly) -> Poly | None:
+    """u of exp(u) - 1, and -u of 1 - exp(u): they have the sign of the exponent."""
+    numbers = [c for m, c in primitive.terms if not m]
+    others = [(m, c) for m, c in primitive.terms if m]
+    if len(numbers) != 1 or len(others) != 1 or others[0][1] != -numbers[0]:
+        return None
+    monomial, sign = others[0]
+    exponent = ZERO
+    for atom, power_of_it in monomial:
+        if not (isinstance(atom, Function) and atom.name == "exp"):
+            return None
+        exponent += scale(atom.argument, power_of_it)
+    return exponent if sign > 0 else -exponent
 
 
 def function(name: str, argument: Poly) -> Poly:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from ..errors import UnsupportedPrimitive
-from ..scalar import ScalarFunction
+from ..scalar import ScalarFunction, with_decimals
 from ..stable import StableScalar, erf_complement, stable_scalar
 
 _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
@@ -81,7 +81,7 @@ def source(name: str, stable: StableScalar) -> str:
     """One function template with its formula as the comment."""
     variables = [v.name for v in stable.function.variables]
     first = variables[0]
-    lines = [f"/// {sp.sstr(stable.function.expr)}", "template <class Real>"]
+    lines = [f"/// {sp.sstr(with_decimals(stable.function.expr))}", "template <class Real>"]
     arguments = ", ".join(f"Real {v}" for v in variables)
     lines.append(f"GRADWRIGHT_INLINE Real {name}({arguments}) {{")
     form = _special_forms(stable.expr)

@@ -171,8 +171,8 @@ def _scalar_power(expr: sp.Pow, helpers: set[str]) -> tuple[str, int]:
     base, exponent = expr.args
     if exponent == sp.Rational(1, 2):
         return f"np.sqrt({_scalar(base, helpers)[0]})", ATOM
-    if exponent == -1:
-        return f"1.0 / {_paren(base, helpers, UNARY)}", PRODUCT
+    if exponent.is_Rational and exponent < 0:
+        return f"1.0 / {_paren(sp.Pow(base, -exponent), helpers, UNARY)}", PRODUCT
     if exponent == 2 and isinstance(base, sp.Symbol):
         return f"{base.name} * {base.name}", PRODUCT
     if exponent == 2:

@@ -15,6 +15,7 @@ from ..derivation import Derivation
 from ..expression import Expr, Shape
 from ..program import Input, Program, needs_two_samples
 from ..routine import Routine
+from ..scalar import with_decimals
 from ..schedule import width
 from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
@@ -293,9 +294,10 @@ class _Module:
             body.append(f"return _with_nan({source}.astype({first}.dtype, copy=False), {first})")
         else:
             body.append(f"return {scalar_source(expr, self._helpers)}")
-        doc = f"{stable.function.expr} in a form that stays finite."
+        shown = with_decimals(stable.function.expr)
+        doc = f"{shown} in a form that stays finite."
         if not shared and expr == stable.function.expr:
-            doc = f"{stable.function.expr}."
+            doc = f"{shown}."
         return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
 
 

@@ -8,6 +8,7 @@ import gradwright.derivations.dropout as dropouts
 import gradwright.derivations.linear as linears
 import gradwright.derivations.losses as losses
 import gradwright.derivations.normalisation as normalisations
+import gradwright.derivations.rectifiers as rectifiers
 import gradwright.derivations.softmax as softmaxes
 from gradwright.codegen import primitives
 from gradwright.codegen.derivation import Derivation, derive, derive_all
@@ -18,7 +19,7 @@ from gradwright.codegen.primitives import Entries
 from gradwright.codegen.prove import equal_everywhere, is_proved, route_b
 from gradwright.codegen.text import to_text
 
-MODULES = (activations, dropouts, linears, losses, normalisations, softmaxes)
+MODULES = (activations, dropouts, linears, losses, normalisations, rectifiers, softmaxes)
 LAYERS = {
     item.name: item
     for module in MODULES
@@ -38,6 +39,14 @@ SHORT_FORMS = {
         "gamma": "columns_sum(Z * DY)",
         "beta": "columns_sum(DY)",
     },
+    "masked_linear": {"X": "DY @ (M * W)", "W": "DY^T @ X * M", "b": "columns_sum(DY)"},
+    "dropconnect": {"X": "DY @ (R * W)", "W": "DY^T @ X * R", "b": "columns_sum(DY)"},
+    "rmsnorm": {
+        "X": "inv_rms * (gamma * DY - rows_sum(gamma * Z * DY) * Z / K)",
+        "gamma": "columns_sum(Z * DY)",
+    },
+    "elu": {"X": "elu_slope(Y, alpha) * DY"},
+    "kl_divergence": {"Y": "-scale * DL * T / Y"},
     "dropout": {"X": "R * DY"},
     "half_squared_error": {"Y": "scale * DL * R"},
     "cross_entropy": {"Y": "-scale * DL * T / Y"},
@@ -111,6 +120,23 @@ def test_saved_values_are_few() -> None:
     assert set(derive(LAYERS["linear"]).kernel.saved) == {"X", "W"}
     assert set(derive(LAYERS["softmax_cross_entropy"]).kernel.saved) == {
         "Z", "T", "log_sum", "scale",
+    }  # fmt: skip
+
+
+def test_slopes_that_follow_from_the_output_save_it_instead_of_the_input() -> None:
+    """Branch by branch; where nothing says that alpha is positive the sign of y tells nothing."""
+
+    @activation(kinks={0: "alpha"})
+    def unconstrained_elu(x, alpha: Real = 1.0):
+        return Piecewise((x, x > 0), (alpha * (exp(x) - 1), True))
+
+    saved = {
+        item.name: derive(item).kernel.saved
+        for item in (activations.sigmoid, activations.elu, activations.selu, unconstrained_elu)
+    }
+    assert saved == {
+        "sigmoid": ("Y",), "elu": ("Y", "alpha"), "selu": ("Y",),
+        "unconstrained_elu": ("X", "alpha"),
     }  # fmt: skip
 
 

@@ -239,3 +239,20 @@ def test_fractional_powers_are_cleared_before_a_difference_is_given_up() -> None
 def test_the_square_of_a_sum_counts_its_index_twice() -> None:
     total = ix.sum_over(x("k"), [("k", "K")])
     assert ix.index_counts(ix.power(total, 2), {}) == {"K": 2}
+
+
+def test_sign_of_a_branch_is_decided_case_by_case() -> None:
+    """x where x > 0, else a (exp(x) - 1): positive just where x is, for positive a only."""
+    x, holds = ix.element("x"), ix.step(ix.element("x"))
+    for a, known in ((ix.element("a", positive=True), True), (ix.element("a"), False)):
+        value = holds * x + (ix.UNIT - holds) * a * (ix.exp(x) - ix.UNIT)
+        assert ix.is_zero(ix.step(value) - holds) is known
+
+
+def test_sign_of_an_exponential_beyond_one_is_that_of_its_exponent() -> None:
+    x, y = ix.element("x"), ix.element("y")
+    grown = ix.exp(x + y) - ix.UNIT
+    assert ix.step(grown) == ix.step(x + y)
+    assert ix.step(-grown) == ix.step(-x - y)
+    assert ix.step(ix.exp(x) - ix.constant(2)) != ix.step(x)
+    assert ix.step(ix.exp(x) + ix.UNIT) != ix.step(x)

@@ -143,11 +143,13 @@ def _has_guarded_logarithm(subject: Subject) -> bool:
     """A loss that multiplies a target by the logarithm of an entry of the data."""
     if subject.target is None or subject.data is None:
         return False
-    logarithm = ex.elementwise("log", subject.data.expr)
-    return any(
-        n.op == "hadamard" and logarithm in n.args and subject.target.expr in n.args
-        for n in ex.topological(subject.program.output)
-    )
+    logarithm, target = ex.elementwise("log", subject.data.expr), subject.target.expr
+    for node in ex.topological(subject.program.output):
+        if node.op == "hadamard" and target in ex.topological(node.args[0]):
+            other = ex.topological(node.args[1])
+            if logarithm in other and not any(n.op.endswith("_sum") for n in other):
+                return True
+    return False
 
 
 # Infinities and NaN stay where they are
