@@ -168,6 +168,8 @@ class Run:
             shown.finish()
         if progress.best:
             _restore(net, progress.best)
+            progress.best, progress.target = {}, progress.epoch
+            self._save()
         self._tell("on_train_end")
         return net.history
 

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gradwright import MLP, DivergenceError, kernels, metrics
+from gradwright import MLP, DivergenceError, kernels, load, metrics
 from gradwright.backends.masks import dropout_mask
 from gradwright.training.display import Bar, Lines, display
 from gradwright.training.history import History
@@ -278,7 +278,7 @@ def test_a_schedule_follows_the_steps():
     assert history.learning_rate == pytest.approx(wanted)
 
 
-def test_early_stopping_restores_the_best_weights():
+def test_early_stopping_restores_the_best_weights(tmp_path):
     net = build(optimizer="gradient_descent")
     best = {}
 
@@ -289,10 +289,12 @@ def test_early_stopping_restores_the_best_weights():
                 best.update({k: a.copy() for k, a in net.parameters().items()})
 
     history = fit(net, epochs=500, learning_rate=1.5, validation_split=0.4, patience=5,
-                  callbacks=[Remember()])  # fmt: skip
+                  callbacks=[Remember()], checkpoint=str(tmp_path / "last.gw"))  # fmt: skip
     assert len(history) == best["at"] + 5 < 500
     assert f"the weights of epoch {best['at']} are restored" in history.stopped
+    assert not net.progress.unfinished
     assert all(np.array_equal(a, best[k]) for k, a in net.parameters().items())
+    assert same(net, load(tmp_path / "last.gw", backend="numpy"))
 
 
 def test_validation_data_and_metrics_are_recorded():
