@@ -134,8 +134,7 @@ def _cached(specification: Specification, batch: int, each: int) -> Iterator[Ite
 
 def _extra(layer: LayerSpecification) -> int:
     """What a layer keeps for a sample besides input, pre-activation and output."""
-    takes_input = _saves(layer, "X", "Z")
-    normalised = layer.batchnorm and takes_input
+    normalised = layer.batchnorm and _saves(layer, "X", "Z")
     undropped = layer.dropout > 0 and _saves(layer, "Y")
     return layer.outputs * (normalised + undropped + (layer.dropout > 0))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from importlib import import_module
 
@@ -129,3 +131,20 @@ def _by_kernels(
         wanted = [v.name for v in part.inputs if v.kind not in ("target", "mask", "pattern")]
         gradients |= dict(zip(wanted, result if isinstance(result, tuple) else (result,), strict=True))
     return gradients
+
+
+def test_a_page_of_a_network_needs_no_generated_kernels() -> None:
+    program = """
+import sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.startswith("gradwright.generated"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Missing())
+from gradwright.codegen.shipped_networks import SHIPPED
+from gradwright.composition import compose
+from gradwright.memory import memory_table
+for network in SHIPPED:
+    compose(network.specification), memory_table(network.specification, 64, ("m", "v"))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
