@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradwright import backends
+from gradwright.backends.composed import Composed
 from gradwright.layer import Layer, initial_arrays, shapes
 from gradwright.specification import Named, PerLayer, Specification, specify
 from gradwright.training import targets as encoding
@@ -215,16 +216,27 @@ class MLP:
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, over the network's own parameters."""
+        """The layers, over the network's own parameters, with the gradients of the last `backward`.
+
+        Where kernels run layer by layer they also hold a_prev, z and a of the last `forward`; the
+        C++ engine keeps those to itself.
+        """
+        if isinstance(self.backend, Composed):
+            return self.backend.layers
         if self._layers is None:
-            found = getattr(self.backend, "layers", None)
-            if found is None:
-                named = self.backend.parameters() | self.backend.state()
-                found = [
-                    Layer.of(described, "numpy", named, self.specification.seed, number)
-                    for number, described in enumerate(self.specification.layers, start=1)
-                ]
-            self._layers = found
+            named = self.backend.parameters() | self.backend.state()
+            self._layers = [
+                Layer.of(described, "numpy", named, self.specification.seed, number)
+                for number, described in enumerate(self.specification.layers, start=1)
+            ]
+        gradients = self.backend.gradients()
+        for number, layer in enumerate(self._layers, start=1):
+            prefix = f"layer{number}."
+            layer.gradients = {
+                name.removeprefix(prefix): gradient
+                for name, gradient in gradients.items()
+                if name.startswith(prefix)
+            }
         return self._layers
 
     def summary(self) -> str:

@@ -132,15 +132,17 @@ def test_sparse_layers_learn():
 # ---- Shapes and sizes --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("count", [1, 2, 1000])
 @pytest.mark.parametrize("sizes", [[3, 2], [3, 4, 2], [5, 8, 7, 6, 5, 4, 3], [2, 1000, 1]])
-def test_outputs_and_gradients_have_their_shapes(sizes, count):
-    net = MLP(sizes, ["relu"] * (len(sizes) - 2) + [None], backend="numpy")
+def test_outputs_and_gradients_have_their_shapes(sizes, count, backend):
+    net = MLP(sizes, ["relu"] * (len(sizes) - 2) + [None], backend=backend)
     X = np.random.default_rng(0).normal(size=(count, sizes[0]))
     assert net.forward(X).shape == (count, sizes[-1])
     net.backward(np.zeros((count, sizes[-1])))
     for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes), start=1):
         assert net.gradients()[f"layer{number}.W"].shape == (outputs, inputs)
+        assert net.layers[number - 1].DW.shape == (outputs, inputs)
         assert net.layers[number - 1].Db.shape == (outputs,)
 
 
