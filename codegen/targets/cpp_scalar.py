@@ -82,7 +82,9 @@ def source(name: str, stable: StableScalar) -> str:
     variables = [v.name for v in stable.function.variables]
     first = variables[0]
     lines = [f"/// {sp.sstr(with_decimals(stable.function.expr))}", "template <class Real>"]
-    arguments = ", ".join(f"Real {v}" for v in variables)
+    used = {s.name for s in stable.expr.free_symbols}
+    # The formula decides; a slope may be constant in some of its arguments.
+    arguments = ", ".join(f"Real {v}" if v in used else f"Real /* {v} */" for v in variables)
     lines.append(f"GRADWRIGHT_INLINE Real {name}({arguments}) {{")
     form = _special_forms(stable.expr)
     if not _is_settled(form):
