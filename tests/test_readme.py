@@ -132,3 +132,28 @@ def test_every_command_of_the_readme_exists() -> None:
             assert f"\n{command.split()[1]}:" in makefile
     for path in re.findall(r"\]\(((?:docs|codegen|derivations|generated)[^)]*)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def table_row(title: str) -> set[str]:
+    row = next(line for line in README.splitlines() if line.startswith(f"| {title} |"))
+    return set(re.findall(r"`([^`]*)`", row)[0].split())
+
+
+def test_the_table_names_everything_that_comes_with_it() -> None:
+    from gradwright.codegen.inputs import built_in_scripts
+    from gradwright.codegen.scripts import load_script
+    from gradwright.schedules import SCHEDULES
+
+    derived = {item.name for path in built_in_scripts() for item in load_script(path)}
+    rows = ("layers", "activations", "losses", "optimizers")
+    named = set().union(*(table_row(title) for title in rows))
+    assert {name for name in derived if not name.startswith("weighted_")} == named
+    assert {name.removeprefix("weighted_") for name in derived - named} <= table_row("losses")
+    assert table_row("schedules") == set(SCHEDULES)
+
+
+def test_the_page_of_the_catalogue_names_every_loss_and_schedule() -> None:
+    from gradwright.schedules import SCHEDULES
+
+    page = (ROOT / "docs/catalogue.md").read_text()
+    assert [n for n in (*table_row("losses"), *SCHEDULES) if not re.search(rf"[ `]{n}[ `]", page)] == []
