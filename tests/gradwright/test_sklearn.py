@@ -22,7 +22,10 @@ from gradwright.sklearn import GradwrightClassifier, GradwrightRegressor
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([GradwrightClassifier(), GradwrightRegressor()])
+@parametrize_with_checks([
+    GradwrightClassifier((32,), learning_rate_init=0.01, max_iter=60),
+    GradwrightRegressor((32,), learning_rate_init=0.02, max_iter=80),
+])  # fmt: skip
 def test_scikit_learns_check_passes(estimator: object, check: object) -> None:
     check(estimator)  # type: ignore[operator]
 

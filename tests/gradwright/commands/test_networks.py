@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -214,6 +217,27 @@ def test_an_interrupted_run_has_status_130_and_goes_on(
     assert main(["resume", "run", "--quiet"]) == 0
     whole, resumed = ((tmp_path / run / "history.csv").read_text() for run in ("whole", "run"))
     assert whole == resumed
+
+
+def test_control_c_keeps_what_was_trained(tmp_path: Path) -> None:
+    arguments = [*BLOBS[:4], "--epochs", "100000", "--out", "run", "--picture", "no"]
+    command = [sys.executable, "-m", "gradwright", "train", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("epoch 1/100000")
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130, error
+    assert error.startswith("error: interrupted; `gradwright resume run`")
+    assert (tmp_path / "run/history.csv").read_text().count("\n") >= 2
+
+
+@pytest.mark.parametrize("module", ["numpy", "sympy", "gradwright.network"])
+def test_help_does_not_load(module: str) -> None:
+    program = f"import sys; from gradwright.cli import parser; parser(); sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("command", ["evaluate", "resume"])
