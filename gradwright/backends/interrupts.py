@@ -13,6 +13,7 @@ from types import FrameType
 def between_batches() -> Iterator[Callable[[], None]]:
     """Hold SIGINT back; the yielded function raises KeyboardInterrupt if one came meanwhile.
 
+    One that came after its last call is raised at the end.
     Outside the main thread, or where SIGINT is not Python's own, nothing is changed.
     """
     main = threading.current_thread() is threading.main_thread()
@@ -34,3 +35,4 @@ def between_batches() -> Iterator[Callable[[], None]]:
         yield pause
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    pause()

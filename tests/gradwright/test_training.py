@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradwright import MLP, DivergenceError, kernels, load, metrics
+from gradwright.backends.interrupts import between_batches
 from gradwright.backends.masks import dropout_mask
 from gradwright.training.display import Bar, Lines, display
 from gradwright.training.history import History
@@ -330,6 +331,15 @@ def test_ctrl_c_is_answered_between_two_steps_and_keeps_them(backend):
     assert len(net.loss_history) == net.progress.epoch == steps // 313
     assert net.history.stopped == f"interrupted in epoch {steps // 313 + 1}"
     assert np.isfinite(net.predict_proba(data)).all()
+
+
+def test_an_interrupt_that_is_held_back_is_raised_at_the_end():
+    done = []
+    with pytest.raises(KeyboardInterrupt), between_batches():
+        signal.raise_signal(signal.SIGINT)
+        done.append("the step")
+    assert done == ["the step"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_lines_are_printed_where_the_output_is_no_terminal(capsys):
