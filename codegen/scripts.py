@@ -28,6 +28,8 @@ def load_script(path: Path) -> list[Item]:
     module = _run(path.resolve())
     found = [v for v in vars(module).values() if isinstance(v, Layer | Optimizer)]
     own = [item for item in dict.fromkeys(found) if item.source == module.__file__]
+    # A name that `import *` brought keeps its old place in the module when it is defined anew.
+    own.sort(key=lambda item: item.function.__code__.co_firstlineno)
     if not own:
         raise NotationError(
             f"{display_path(str(path))}: defines no layer; put @layer or @activation above a "
