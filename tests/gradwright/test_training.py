@@ -335,9 +335,14 @@ def test_ctrl_c_is_answered_between_two_steps_and_keeps_them(backend):
 
 def test_an_interrupt_that_is_held_back_is_raised_at_the_end():
     done = []
-    with pytest.raises(KeyboardInterrupt), between_batches():
-        signal.raise_signal(signal.SIGINT)
-        done.append("the step")
+
+    def step():
+        with between_batches():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the step")
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
     assert done == ["the step"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
