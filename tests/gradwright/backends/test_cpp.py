@@ -21,8 +21,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 HIDDEN = sorted(set(kernels.known("activation")) & set(cpp._engine.names()))
 OPTIMIZERS = sorted(set(kernels.known("optimizer")) & set(cpp._engine.names()))
-SHAPES = {"one": ([1, 1, 1], 1), "small": ([3, 5, 2], 4), "odd": ([13, 37, 11, 3], 23), "wide": ([70, 130, 60, 10], 100),
-          "large batch": ([9, 33, 4], 300)}  # fmt: skip
+SHAPES = {
+    "one": ([1, 1, 1], 1),
+    "small": ([3, 5, 2], 4),
+    "odd": ([13, 37, 11, 3], 23),
+    "wide": ([70, 130, 60, 10], 100),
+    "large batch": ([9, 33, 4], 300),
+}
 
 
 def data(spec: Any, samples: int = 160) -> tuple[Array, Array]:
@@ -81,6 +86,18 @@ def test_training_agrees_with_the_numpy_kernels(shape: str, density: float, thre
         dtype="float64",
     )
     agree(spec, batch, threads=threads, samples=max(160, batch + 7))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("density", [0.2, 0.05])
+@pytest.mark.parametrize("shape", ["odd", "wide", "large batch"])
+def test_sparse_training_agrees_with_the_numpy_kernels(
+    shape: str, density: float, threads: int
+) -> None:
+    sizes, batch = SHAPES[shape]
+    names = ["tanh"] * (len(sizes) - 2) + ["softmax"]
+    spec = specify(sizes, names, optimizer="adam", density=density, dtype="float64")
+    agree(spec, batch, threads=threads, samples=batch + 30)
 
 
 @pytest.mark.parametrize("activation", HIDDEN)

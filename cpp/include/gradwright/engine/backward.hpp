@@ -29,12 +29,12 @@ protected:
             }
             const bool shared = layer.sparse && by_batch(layer, member.count);
             if (l == 0) {
-                if (layer.sparse) sampled(member, layer, shared);
+                if (layer.truly_sparse()) sampled(member, layer, shared);
                 break;
             }
-            const Part part = layer.sparse ? sparse_input_gradient(member, layer, layers_[l - 1], shared)
-                                           : input_gradient(member, layer, layers_[l - 1]);
-            through_stages(member, layers_[l - 1], part, !layer.sparse);
+            const Part part = layer.truly_sparse() ? sparse_input_gradient(member, layer, layers_[l - 1], shared)
+                                                   : input_gradient(member, layer, layers_[l - 1]);
+            through_stages(member, layers_[l - 1], part, !layer.truly_sparse());
         }
         member.barrier();
         for (Layer<Real>& layer : layers_) finish_gradients(member, layer);
@@ -234,7 +234,7 @@ private:
     Part input_gradient(const Member& member, const Layer<Real>& layer, Layer<Real>& before) {
         const Part part = own_rows(member, layer.inputs);
         if (part.first_row < part.last_row) {
-            const Matrix<const Real> W(layer.W.value + part.first_row, layer.outputs, part.last_row - part.first_row,
+            const Matrix<const Real> W(Base::weights(layer) + part.first_row, layer.outputs, part.last_row - part.first_row,
                                        layer.inputs);
             gradwright::detail::serial_gemm<Real>(
                 true, false, Real(1), W, Matrix<const Real>(layer.gradient.data(), layer.outputs, samples_, stride_),
@@ -279,7 +279,8 @@ private:
             const Real* d = layer.gradient.data() + k * stride_;
             layer.b.gradient[k] = sum<Real>(samples_, [=](Index n) { return d[n]; });
         }
-        if (!layer.sparse || !by_batch(layer, member.count)) return;
+        if (layer.as_dense()) sampled_from_dense(member, layer, part);
+        if (!by_batch(layer, member.count)) return;
         const auto [first, last] = member.share(layer.W.size, 16);
         for (int i = 1; i < member.count; ++i) {
             if (window_of(i, member.count) == 0) continue;
@@ -288,6 +289,23 @@ private:
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) total[k] += other[k];
         }
+    }
+
+    /// The sampled product by a dense one, a block of rows at a time.
+    void sampled_from_dense(const Member& member, Layer<Real>& layer, Part part) {
+        Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
+        const Index group = rows_of_block(layer);
+        for (Index i = part.first_row; i < part.last_row; i += group) {
+            const Index count = std::min(group, part.last_row - i);
+            weight_gradient(layer, i, Real(1), Real(0), Matrix<Real>(block, count, layer.inputs));
+            for_each_weight(layer, i, i + count,
+                            [&](Index k, Index at) { layer.W.gradient[k] = block[at - i * layer.inputs]; });
+        }
+    }
+
+    /// As many rows of a weight's gradient as stay in the second cache.
+    static Index rows_of_block(const Layer<Real>& layer) {
+        return std::max<Index>(Base::block_values / std::max<Index>(layer.inputs, 1) / 8 * 8, 1);
     }
 
     Index window_of(int index, int count) { return Base::window(Member(team_, index, count), true).width; }
@@ -312,7 +330,7 @@ private:
             return;
         }
         Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
-        const Index group = std::max<Index>(Base::block_values / std::max<Index>(D, 1) / 8 * 8, 1);
+        const Index group = rows_of_block(layer);
         for (Index k = part.first_row; k < part.last_row; k += group) {
             const Index count = std::min(group, part.last_row - k);
             weight_gradient(layer, k, Real(1), Real(0), Matrix<Real>(block, count, D));

@@ -117,7 +117,7 @@ protected:
 
     /// Whether threads share the samples of a sparse product, each with gradients of its own, instead of the weights.
     bool by_batch(const Layer<Real>& layer, int count) const {
-        return count > 1 && layer.support.density() < 0.03 && width_ >= 2 * count * lanes<Real>;
+        return count > 1 && layer.truly_sparse() && layer.support.density() < 0.03 && width_ >= 2 * count * lanes<Real>;
     }
 
     Window window(const Member& member, bool shared) const {
@@ -177,7 +177,7 @@ protected:
     Part linear(const Member& member, Layer<Real>& layer, bool shared) {
         const Real* X = input_of(layer);
         const Index K = layer.outputs, D = layer.inputs;
-        if (layer.sparse) {
+        if (layer.truly_sparse()) {
             const Window mine = window(member, shared);
             const Index first = shared ? 0 : Support::cut(layer.support.row_start(), K, member.index, member.count);
             const Index last = shared ? K : Support::cut(layer.support.row_start(), K, member.index + 1, member.count);
@@ -189,7 +189,11 @@ protected:
         }
         const Part part = own_rows(member, K);
         if (part.first_row < part.last_row) {
-            const Matrix<const Real> W(layer.W.value, K, D);
+            if (layer.sparse) {
+                for_each_weight(layer, part.first_row, part.last_row,
+                                [&](Index k, Index at) { layer.dense[at] = layer.W.value[k]; });
+            }
+            const Matrix<const Real> W(weights(layer), K, D);
             gradwright::detail::serial_gemm<Real>(
                 false, false, Real(1), W.slice(part.first_row, part.last_row),
                 Matrix<const Real>(X, D, samples_, stride_), Real(0), product_part(part, layer.linear()));
@@ -197,6 +201,8 @@ protected:
         }
         return part;
     }
+
+    static const Real* weights(const Layer<Real>& layer) { return layer.sparse ? layer.dense.data() : layer.W.value; }
 
     /// The samples of a part's rows, without the padding.
     Matrix<Real> product_part(Part part, Real* data) const {

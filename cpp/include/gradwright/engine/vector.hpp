@@ -60,14 +60,37 @@ GRADWRIGHT_INLINE V add_neighbours(V a, V b) {
     }
 }
 
+/// The halves of a, added, and those of b behind them.
+template <class V>
+GRADWRIGHT_INLINE V add_halves(V a, V b) {
+    if constexpr (sizeof(V) / sizeof(a[0]) == 4) {
+        return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    } else {
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
+               __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
 /// Entry i of the result is the sum of the i-th of as many vectors as one has lanes.
 template <class Real, Index count = lanes<Real>>
-GRADWRIGHT_INLINE Vec<Real> sums(const Vec<Real>* vectors) {
+GRADWRIGHT_INLINE Vec<Real> sums(const Vec<Real>* v) {
     if constexpr (count == 1) {
-        return vectors[0];
+        return v[0];
+    } else if constexpr (vector_bytes == 32 && lanes<Real> == 4) {  // few steps cross the halves of a register
+        const Vec<Real> a = add_halves(v[0], v[2]), b = add_halves(v[1], v[3]);
+        return __builtin_shufflevector(a, b, 0, 4, 2, 6) + __builtin_shufflevector(a, b, 1, 5, 3, 7);
+    } else if constexpr (vector_bytes == 32 && lanes<Real> == 8) {
+        const auto quarters = [](Vec<Real> a, Vec<Real> b) {
+            return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
+                   __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+        };
+        const Vec<Real> a = quarters(add_halves(v[0], v[4]), add_halves(v[1], v[5]));
+        const Vec<Real> b = quarters(add_halves(v[2], v[6]), add_halves(v[3], v[7]));
+        return __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) +
+               __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
     } else {
         Vec<Real> half[count / 2];
-        for (Index i = 0; i < count / 2; ++i) half[i] = add_neighbours(vectors[2 * i], vectors[2 * i + 1]);
+        for (Index i = 0; i < count / 2; ++i) half[i] = add_neighbours(v[2 * i], v[2 * i + 1]);
         return sums<Real, count / 2>(half);
     }
 }

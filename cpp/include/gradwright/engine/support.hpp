@@ -1,0 +1,168 @@
+// Where the weights of a sparse layer are: shared by weights, gradients and the optimizer's states.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "gradwright/engine/memory.hpp"
+#include "gradwright/engine/sparse.hpp"
+
+namespace gradwright::engine {
+
+/// The places of the weights, by rows and, if wanted, by columns; values are kept by rows (CSR), by others.
+/// Numbers of rows and columns take 16 bits where they fit. Weights are counted with 31 bits.
+class Support {
+public:
+    Support() = default;
+
+    /// From CSR: `row_start` rises from 0 to the number of weights, columns rise within a row.
+    Support(Index rows, Index cols, const std::int32_t* row_start, const std::int32_t* col, bool by_columns)
+        : rows(rows), cols(cols), count(row_start[rows]), narrow_(std::max(rows, cols) <= 65536) {
+        by_rows_.reserve(*this, rows, cols);
+        for (Index i = 0; i <= rows; ++i) by_rows_.begin[i] = row_start[i];
+        for (Index k = 0; k < count; ++k) set(by_rows_.other, k, col[k]);
+        by_rows_.cut(*this, rows, cols);
+        if (!by_columns) return;
+        by_columns_.reserve(*this, cols, rows);
+        place_.reserve(std::max<Index>(count, 1));
+        for (Index k = 0; k < count; ++k) ++by_columns_.begin[col[k] + 1];
+        for (Index j = 0; j < cols; ++j) by_columns_.begin[j + 1] += by_columns_.begin[j];
+        Buffer<std::int32_t> next;
+        next.reserve(cols + 1);
+        std::copy(by_columns_.begin.data(), by_columns_.begin.data() + cols, next.data());
+        for (Index i = 0; i < rows; ++i) {
+            for (std::int32_t k = row_start[i]; k < row_start[i + 1]; ++k) {
+                const std::int32_t at = next[col[k]]++;
+                set(by_columns_.other, at, static_cast<std::int32_t>(i));
+                place_[at] = k;
+            }
+        }
+        by_columns_.cut(*this, cols, rows);
+    }
+
+    Index rows = 0, cols = 0, count = 0;
+
+    double density() const { return count == 0 ? 0 : double(count) / (double(rows) * double(cols)); }
+
+    const std::int32_t* row_start() const { return by_rows_.begin.data(); }
+    const std::int32_t* col_start() const { return by_columns_.begin.data(); }
+    std::int32_t col(Index k) const { return get(by_rows_.other, k); }
+
+    /// Y = W X + bias for rows first, ..., last - 1 of W.
+    template <class Real>
+    void forward(const Real* value, const Real* bias, const Real* X, Real* Y, Window window, Index first,
+                 Index last) const {
+        with_number([&](auto id) {
+            const auto lines = by_rows_.template lines<decltype(id)>(rows);
+            detail::for_each_block<Real>(window, [&](Window block, bool, auto vectors) {
+                detail::sparse_forward<Real, vectors()>(lines, value, bias, X, Y, block, first, last);
+            });
+        });
+    }
+
+    /// DX = W^T DY and DW for columns first, ..., last - 1 of W.
+    template <class Real>
+    void backward(const Real* value, const Real* X, const Real* DY, Real* DX, Real* DW, Window window, Index first,
+                  Index last) const {
+        with_number([&](auto id) {
+            const auto lines = by_columns_.template lines<decltype(id)>(cols);
+            detail::for_each_block<Real>(window, [&](Window block, bool add, auto vectors) {
+                const auto run = add ? detail::sparse_backward<Real, vectors(), true, decltype(id)>
+                                     : detail::sparse_backward<Real, vectors(), false, decltype(id)>;
+                run(lines, place_.data(), value, X, DY, DX, DW, block, first, last);
+            });
+        });
+    }
+
+    /// DW for rows first, ..., last - 1 of W.
+    template <class Real>
+    void sampled(const Real* X, const Real* DY, Real* DW, Window window, Index first, Index last) const {
+        with_number([&](auto id) {
+            const auto lines = by_rows_.template lines<decltype(id)>(rows);
+            detail::for_each_block<Real>(window, [&](Window block, bool add, auto vectors) {
+                const auto run = add ? detail::sparse_sampled<Real, vectors(), true, decltype(id)>
+                                     : detail::sparse_sampled<Real, vectors(), false, decltype(id)>;
+                run(lines, X, DY, DW, block, first, last);
+            });
+        });
+    }
+
+    /// The first of the rows (or columns) that begin at `part` of `parts` of the weights.
+    static Index cut(const std::int32_t* start, Index lines, Index part, Index parts) {
+        if (part == parts) return lines;
+        const auto wanted = static_cast<std::int32_t>(Index(start[lines]) * part / parts);
+        return part == 0 ? 0 : std::lower_bound(start, start + lines, wanted) - start;
+    }
+
+private:
+    using Bytes = Buffer<unsigned char>;
+
+    /// One order of the weights.
+    struct Order {
+        Buffer<std::int32_t> begin, start;  // of every line; of every line in every tile
+        Bytes other;
+        Index tiles = 1;
+
+        void reserve(const Support& support, Index lines, Index others) {
+            begin.reserve(lines + 1);
+            other.reserve(std::max<Index>(support.count, 1) * (support.narrow_ ? 2 : 4));
+            tiles = (others + tile(support, others) - 1) / std::max<Index>(tile(support, others), 1);
+            start.reserve((tiles + 1) * std::max<Index>(lines, 1));
+        }
+
+        /// Lines read at random at a time: few enough for the first cache where that leaves work for every
+        /// line, else few enough for the second.
+        static Index tile(const Support& support, Index others) {
+            constexpr Index first_cache = 96, second_cache = 768, least = 4;
+            for (const Index size : {first_cache, second_cache}) {
+                if (size < others && support.density() * double(size) >= least) return size;
+            }
+            return std::max<Index>(others, 1);
+        }
+
+        void cut(const Support& support, Index lines, Index others) {
+            const Index size = tile(support, others);
+            for (Index i = 0; i < lines; ++i) {
+                std::int32_t k = begin[i];
+                for (Index t = 0; t <= tiles; ++t) {
+                    while (t > 0 && k < begin[i + 1] && support.get(other, k) < t * size) ++k;
+                    start[t * lines + i] = k;
+                }
+            }
+        }
+
+        template <class Id>
+        Lines<Id> lines(Index count) const {
+            return {count, tiles, start.data(), reinterpret_cast<const Id*>(other.data())};
+        }
+    };
+
+    std::int32_t get(const Bytes& memory, Index k) const {
+        return narrow_ ? reinterpret_cast<const std::uint16_t*>(memory.data())[k]
+                       : reinterpret_cast<const std::int32_t*>(memory.data())[k];
+    }
+
+    void set(const Bytes& memory, Index k, std::int32_t value) const {
+        if (narrow_) {
+            reinterpret_cast<std::uint16_t*>(memory.data())[k] = static_cast<std::uint16_t>(value);
+        } else {
+            reinterpret_cast<std::int32_t*>(memory.data())[k] = value;
+        }
+    }
+
+    template <class Body>
+    void with_number(Body&& body) const {
+        if (narrow_) {
+            body(std::uint16_t());
+        } else {
+            body(std::int32_t());
+        }
+    }
+
+    Order by_rows_, by_columns_;
+    Buffer<std::int32_t> place_;  // of the weights by columns among those by rows
+    bool narrow_ = true;
+};
+
+}  // namespace gradwright::engine
