@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from . import expression as ex
@@ -173,3 +174,11 @@ def default_value(name: str, default: object) -> float:
     if isinstance(default, bool) or not isinstance(default, int | float):
         raise NotationError(f"the default of {name} is {default!r}; give a number")
     return float(default)
+
+
+def in_domain(value: float, domain: str) -> bool:
+    """Whether a hyperparameter may have the value."""
+    return {
+        "positive": value > 0, "nonnegative": value >= 0, "unit": 0 <= value < 1,
+        "share": 0 <= value <= 1,
+    }.get(domain, isfinite(value))  # fmt: skip

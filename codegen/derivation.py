@@ -8,6 +8,7 @@ routines are proved equal to route B for every size; otherwise `ProofFailure`.
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from .routine import Kernel
 from .segments import Seam, seams, with_named_seams
 from .simplify import Simplified, Step, simplify
 from .stabilise import Stabilised, stabilise
+
+_DEEPEST_NESTING = 5000
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,22 @@ def derive_all(made: Layer) -> list[Derivation]:
 
 
 def _derive(program: Program) -> Derivation:
+    where = f"{display_path(program.source)}: {program.name}"
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST_NESTING))
+    try:
+        return _derived(program)
+    except ZeroDivisionError:
+        raise NotationError(f"{where}: a divisor is zero for all values") from None
+    except RecursionError:
+        raise NotationError(
+            f"{where}: the operations are nested too deeply; split it into several layers"
+        ) from None
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _derived(program: Program) -> Derivation:
     entry = Entries(program.positive)
     for fact in program.facts:
         reason = check_fact(fact, entry)

@@ -15,12 +15,14 @@ from fractions import Fraction
 from .errors import ShapeError, UnsupportedPrimitive
 
 Shape = tuple[str, str]
+_FINEST_POWER = 12
 
 
 class Expr:
     """A node of a matrix expression. Build it with the functions of this module or `notation`."""
 
     __slots__ = ("__weakref__", "args", "attr", "op", "shape")
+    __array_ufunc__ = None  # NumPy's functions refuse it at once
     op: str
     args: tuple[Expr, ...]
     attr: Hashable
@@ -91,18 +93,24 @@ class Expr:
     def __pow__(self, exponent: object) -> Expr:
         if isinstance(exponent, Expr) and exponent.op == "step":
             return step_power(self, exponent)
-        if not isinstance(exponent, int | Fraction):
+        value = Fraction(str(exponent)) if isinstance(exponent, float) else exponent
+        if not isinstance(value, int | Fraction) or Fraction(value).denominator > _FINEST_POWER:
             raise ShapeError(
-                f"an expression to the power {exponent!r}: element-wise powers are integers or "
-                "fractions, such as X ** 2"
+                f"an expression to the power {exponent}: element-wise powers are integers or simple "
+                "fractions, such as X ** 2; others are scalar functions: apply(lambda x, p: x**p, X, p)"
             )
-        return power(self, Fraction(exponent))
+        return power(self, Fraction(value))
 
     def __bool__(self) -> bool:
         raise ShapeError(
             "an expression has no truth value while it is derived; "
             "write a Piecewise in a scalar function instead of an if"
         )
+
+    def _compared(self, _: object) -> bool:
+        return bool(self)
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
 
     def __iter__(self) -> Iterator[Expr]:
         raise ShapeError("an expression has no entries to loop over; sizes are symbols")

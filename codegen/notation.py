@@ -21,7 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 import sympy as sp
-from sympy import Abs, Max, Min, Piecewise, Rational, atan, cos, cosh, erf, erfc, pi, sin, sinh, tan
+from sympy import Piecewise, Rational, pi
 
 from . import expression as ex
 from .annotations import (
@@ -46,6 +46,7 @@ from .annotations import (
     Target,
     UnitInterval,
     default_value,
+    in_domain,
     sizes,
 )  # fmt: skip
 from .errors import NotationError, ShapeError
@@ -93,8 +94,11 @@ def _inputs(function: Callable[..., object]) -> tuple[Input, ...]:
             )
         if kind in HYPERPARAMETERS:
             found.append(
-                Input(name, ("1", "1"), "hyperparameter", kind.domain, _default(name, default))
-            )
+                Input(
+                    name, ("1", "1"), "hyperparameter", kind.domain,
+                    _default(name, kind.domain, default),
+                )
+            )  # fmt: skip
         elif isinstance(kind, ArgumentType):
             found.append(Input(name, kind.shape, kind.role, kind.domain))
         else:
@@ -106,8 +110,13 @@ def _inputs(function: Callable[..., object]) -> tuple[Input, ...]:
     return tuple(found)
 
 
-def _default(name: str, default: object) -> float | None:
-    return None if default is inspect.Parameter.empty else default_value(name, default)
+def _default(name: str, domain: str, default: object) -> float | None:
+    if default is inspect.Parameter.empty:
+        return None
+    value = default_value(name, default)
+    if not in_domain(value, domain):
+        raise NotationError(f"the default of {name} is {default}, which is not in its domain: {domain}")
+    return value
 
 
 # Layers
@@ -138,7 +147,7 @@ class Layer:
 
     def program(self) -> Program:
         """Read the script: run it on symbols and check names, sizes and shapes."""
-        with located(self.source):
+        with located(self.source, self.function.__code__.co_firstlineno):
             if self.kinks is not None:
                 return self._activation_program()
             inputs = _inputs(self.function)
@@ -154,8 +163,11 @@ class Layer:
         for name, parameter in parameters[1:]:
             domain = getattr(parameter.annotation, "domain", "real")
             extra.append(
-                Input(name, ("1", "1"), "hyperparameter", domain, _default(name, parameter.default))
-            )
+                Input(
+                    name, ("1", "1"), "hyperparameter", domain,
+                    _default(name, domain, parameter.default),
+                )
+            )  # fmt: skip
         inputs = (Input("X", ("N", "K")), *extra)
         declared = tuple(
             f"{self.name}'({_number_text(p)}) = {_number_text(v)}" for p, v in scalar.kinks
@@ -382,14 +394,48 @@ def log(X: Any) -> Any:
     return sp.log(X)
 
 
-def tanh(X: Any) -> Any:
-    """The hyperbolic tangent of a matrix, entry by entry, or of a scalar expression."""
-    return apply(sp.tanh, X, name="tanh") if isinstance(X, Expr) else sp.tanh(X)
-
-
 def _standard(name: str, f: Callable[[sp.Expr], sp.Expr], X: Any,
               kinks: Mapping[object, object] | None = None) -> Any:
     return _apply_scalar(trace_scalar(f, 1, name, kinks), X) if isinstance(X, Expr) else f(X)
+
+
+def _entrywise(f: Callable[[sp.Expr], sp.Expr]) -> Callable[[Any], Any]:
+    """A function of SymPy for a matrix, entry by entry, or for a scalar expression."""
+    name = f.__name__
+
+    def applied(x: Any) -> Any:
+        return _standard(name, lambda x: f(x), x)
+
+    applied.__name__ = name
+    return applied
+
+
+tanh, sinh, cosh = _entrywise(sp.tanh), _entrywise(sp.sinh), _entrywise(sp.cosh)
+sin, cos, tan, atan = (_entrywise(f) for f in (sp.sin, sp.cos, sp.tan, sp.atan))
+erf, erfc = _entrywise(sp.erf), _entrywise(sp.erfc)
+
+
+def _jumping(f: Callable[..., sp.Expr], example: str) -> Callable[..., sp.Expr]:
+    """A function of SymPy whose slope jumps: where it is given a matrix, a script must say to what."""
+
+    def applied(*values: Any) -> sp.Expr:
+        if any(isinstance(value, Expr) for value in values):
+            raise NotationError(
+                f"{f.__name__} of a matrix has a kink; say which slope it has there: "
+                f"apply(lambda x: {example}, X, kinks={{0: 0}})"
+            )
+        return f(*values)
+
+    applied.__name__ = f.__name__
+    return applied
+
+
+Max, Min = _jumping(sp.Max, "Max(x, 0)"), _jumping(sp.Min, "Min(x, 0)")
+
+
+def Abs(X: Any) -> Any:
+    """The absolute value of every entry, with slope 0 at 0, or of a scalar expression."""
+    return abs(X) if isinstance(X, Expr) else sp.Abs(X)
 
 
 def sigmoid(X: Any) -> Any:

@@ -30,7 +30,14 @@ CPP_WORDS = frozenset({
     "switch", "template", "this", "throw", "typedef", "typename", "union", "unsigned", "using",
     "virtual", "void", "volatile",
 })  # fmt: skip
-FACE_WORDS = frozenset({"np", "forward", "backward", "vjp", "out", "reduction", "scale", "numpy"})
+# Names that the generated modules use themselves.
+FACE_WORDS = frozenset({
+    "np", "forward", "backward", "vjp", "pullback", "out", "reduction", "scale", "numpy", "rows",
+    "dtype", "sizes", "all", "any", "enumerate", "float", "int", "isinstance", "len", "list", "max",
+    "min", "next", "range", "set", "sorted", "str", "tuple", "type", "zip",
+})  # fmt: skip
+_LONGEST_SCRIPT = 100_000
+_MOST_OPERATIONS = 1000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -118,6 +125,7 @@ class _Trace:
     inner_names: list[tuple[str, Expr]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     divisor: Expr | None = None
+    events: int = 0
 
 
 _current: contextvars.ContextVar[_Trace | None] = contextvars.ContextVar("trace", default=None)
@@ -149,19 +157,28 @@ def check_name(name: str, what: str) -> str:
 
 
 @contextmanager
-def located(script: str) -> Iterator[None]:
-    """Errors raised below leave as one line that names the script's line."""
+def located(script: str, first_line: int | None = None) -> Iterator[None]:
+    """Errors raised below leave as one line that names the script's line, or the first one."""
     try:
         yield
     except GradwrightError as error:
-        line = line_in(script, error)
+        line = line_in(script, error) or first_line
         if line and not str(error).startswith(display_path(script)):
             raise type(error)(f"{display_path(script)}:{line}: {error}") from None
         raise
-    except RecursionError:
-        raise
+    except RecursionError as error:
+        line = first_line or line_in(script, error) or 1
+        raise NotationError(
+            f"{display_path(script)}:{line}: a function calls itself without end; a layer is "
+            "defined by other layers and primitives"
+        ) from None
+    except SystemExit as error:
+        raise NotationError(
+            f"{display_path(script)}:{line_in(script, error)}: the script ends the program; "
+            "remove the call"
+        ) from None
     except Exception as error:
-        line = line_in(script, error) or getattr(error, "lineno", 1)
+        line = line_in(script, error) or first_line or getattr(error, "lineno", 1)
         raise NotationError(
             f"{display_path(script)}:{line}: {type(error).__name__}: {error}{_remedy(error)}"
         ) from None
@@ -172,6 +189,13 @@ def _remedy(error: Exception) -> str:
         return (
             "; a size is declared by an input such as Matrix[N, K] or by sizes('A B'), the "
             "primitives are listed by `gradwright primitives`"
+        )
+    if isinstance(error, ZeroDivisionError):
+        return "; a divisor is zero for all values"
+    if "Expr" in str(error):
+        return (
+            "; a matrix has no methods or entries here and fits no other library's functions: "
+            "`gradwright primitives` lists what it can be given to, such as exp(X) or rows_sum(X)"
         )
     return ""
 
@@ -205,18 +229,31 @@ def trace_program(
     name: str | None = None,
 ) -> Program:
     """Run the function on symbols and read its names off its frame."""
-    script = function.__code__.co_filename
-    trace = _Trace(function.__code__, codes | {function.__code__})
-    with located(script):
+    code = function.__code__
+    trace = _Trace(code, codes | {code})
+    with located(code.co_filename, code.co_firstlineno):
         for item in inputs:
             check_name(item.name, "the argument")
-        result = _watched(trace, lambda: (call or function)(*(i.expr for i in inputs)))
+        _check_arguments(function, inputs)
+        result = _watched(trace, lambda: (call or function)(**{i.name: i.expr for i in inputs}))
         output = _checked_output(function.__name__, result)
         program = _assemble(
             function, inputs, output, trace, conventions, output_name, name or function.__name__
         )
         _check_sizes(program)
+        _check_length(program)
         return program
+
+
+def _check_arguments(function: Callable[..., object], inputs: tuple[Input, ...]) -> None:
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise NotationError(f"the argument {name} has no name of its own; write it without * or /")
+    if all(item.role != "variable" for item in inputs):
+        raise NotationError(
+            f"{function.__name__} has no variable, so there is nothing to derive; variables are "
+            "Matrix[N, K], Row[K], Column[N] and Scalar"
+        )
 
 
 def traced_names(
@@ -241,6 +278,9 @@ def _watch_names(trace: _Trace) -> Iterator[None]:
     """Local variables of the script's functions, as they stand when each function returns."""
 
     def on_event(frame: types.FrameType, event: Any, argument: object) -> None:
+        trace.events += 1
+        if trace.events > _LONGEST_SCRIPT:
+            raise NotationError("the function does not come to an end; a layer is a few lines")
         if event == "return" and frame.f_code in trace.codes:
             for name, value in frame.f_locals.items():
                 if isinstance(value, Expr):
@@ -335,6 +375,15 @@ def _check_gradient_names(inputs: tuple[Input, ...], output: str, names: list[st
             raise NotationError(
                 f"{name} is the gradient of {name[1:]} and cannot name anything else"
             )
+
+
+def _check_length(program: Program) -> None:
+    count = len(topological(program.output))
+    if count > _MOST_OPERATIONS:
+        raise NotationError(
+            f"{program.name} has {count} operations, at most {_MOST_OPERATIONS} are derived as one; "
+            "split it into layers"
+        )
 
 
 def _check_sizes(program: Program) -> None:
