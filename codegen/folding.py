@@ -144,20 +144,29 @@ def _as_poly(atom: ix.Atom) -> ix.Poly:
     return atom.poly if isinstance(atom, ix.Base) else ix.Poly(((((atom, ix.ONE),), ix.ONE),))
 
 
-def divisors(polys: Iterable[ix.Poly], steady: Collection[str]) -> set[str]:
-    """What is divided by and might be zero, or underflow to it: a fold must not add to it.
+def divisors(polys: Iterable[ix.Poly], steady: Collection[str]) -> tuple[set[str], set[str]]:
+    """What is divided by and might be zero, and what is positive but might underflow to it.
 
-    Elements in `steady` are positive and far from zero, such as a root of a sum of squares.
+    Elements in `steady` are far from zero, such as a root of a sum of squares.
     """
-    return {text for poly in polys for m, _ in poly.terms for text in _divisors_in(m, steady)}
+    zero: set[str] = set()
+    small: set[str] = set()
+    for poly in polys:
+        for monomial, _ in poly.terms:
+            _divisors_in(monomial, steady, zero, small)
+    return zero, small
 
 
-def _divisors_in(monomial: ix.Monomial, steady: Collection[str]) -> Iterator[str]:
+def _divisors_in(
+    monomial: ix.Monomial, steady: Collection[str], zero: set[str], small: set[str]
+) -> None:
     for atom, exponent in monomial:
-        if isinstance(atom, ix.Element):
-            if exponent < 0 and atom.name not in steady:
-                yield atom.skeleton
-        elif exponent < 0 and not ix.is_positive(atom):
-            yield atom.skeleton
+        if exponent < 0 and not ix.is_positive(atom):
+            zero.add(atom.skeleton)
+        elif exponent < 0 and (
+            isinstance(atom, ix.Function)
+            or (isinstance(atom, ix.Element) and atom.name not in steady)
+        ):
+            small.add(atom.skeleton)
         for inner in atom.inner_products:
-            yield from _divisors_in(inner, steady)
+            _divisors_in(inner, steady, zero, small)

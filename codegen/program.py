@@ -36,7 +36,7 @@ FACE_WORDS = frozenset({
     "dtype", "sizes", "all", "any", "enumerate", "float", "int", "isinstance", "len", "list", "max",
     "min", "next", "range", "set", "sorted", "str", "tuple", "type", "zip",
 })  # fmt: skip
-_LONGEST_SCRIPT = 100_000
+_LONGEST_SCRIPT = 20_000
 _MOST_OPERATIONS = 1000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
@@ -125,7 +125,7 @@ class _Trace:
     inner_names: list[tuple[str, Expr]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     divisor: Expr | None = None
-    events: int = 0
+    calls: int = 0
 
 
 _current: contextvars.ContextVar[_Trace | None] = contextvars.ContextVar("trace", default=None)
@@ -235,7 +235,8 @@ def trace_program(
         for item in inputs:
             check_name(item.name, "the argument")
         _check_arguments(function, inputs)
-        result = _watched(trace, lambda: (call or function)(**{i.name: i.expr for i in inputs}))
+        named = {i.name: i.expr for i in inputs}
+        result = _watched(trace, lambda: call(*named.values()) if call else function(**named))
         output = _checked_output(function.__name__, result)
         program = _assemble(
             function, inputs, output, trace, conventions, output_name, name or function.__name__
@@ -278,8 +279,9 @@ def _watch_names(trace: _Trace) -> Iterator[None]:
     """Local variables of the script's functions, as they stand when each function returns."""
 
     def on_event(frame: types.FrameType, event: Any, argument: object) -> None:
-        trace.events += 1
-        if trace.events > _LONGEST_SCRIPT:
+        caller = frame.f_back
+        trace.calls += caller is not None and caller.f_code.co_filename == script
+        if trace.calls > _LONGEST_SCRIPT:
             raise NotationError("the function does not come to an end; a layer is a few lines")
         if event == "return" and frame.f_code in trace.codes:
             for name, value in frame.f_locals.items():
@@ -289,6 +291,7 @@ def _watch_names(trace: _Trace) -> Iterator[None]:
         if callable(previous):
             previous(frame, event, argument)
 
+    script = trace.code.co_filename
     previous = sys.getprofile()
     sys.setprofile(on_event)
     try:

@@ -333,7 +333,8 @@ class _Simplifier:
                 polys = state.polys
                 for fold in chain:
                     polys = {name: apply_fold(poly, fold) for name, poly in polys.items()}
-                if polys == state.polys or not self._divisors(polys) <= allowed:
+                zero, small = self._divisors(polys)
+                if polys == state.polys or not zero <= allowed[0] or len(small) > len(allowed[1]):
                     continue
                 found = self._state(self._drop(polys)[0], shapes, fallback)
                 if found.cost < (state if best is None else best[1]).cost:
@@ -343,7 +344,7 @@ class _Simplifier:
             yield best
             state = best[1]
 
-    def _divisors(self, polys: Polys) -> set[str]:
+    def _divisors(self, polys: Polys) -> tuple[set[str], set[str]]:
         return divisors(polys.values(), [name for name, leaf in self._leaves.items()
                                          if self._is_steady(name, leaf)])  # fmt: skip
 

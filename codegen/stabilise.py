@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from . import expression as ex
 from .expression import Expr
@@ -77,10 +78,32 @@ def _shifted(total: Expr, output: Expr) -> dict[Expr, Expr]:
     small = ex.elementwise("exp", argument - repeated)
     summed = ex.node("at_least_one", (ex.reduce(total.op, small),), total.shape)
     forms = {exponential: small, total: summed}
+    logarithm = ex.elementwise("log", summed)
+    shares = _share_of(exponential, total)
     for user in ex.topological(output):
         if user.op == "log" and user.args[0] is total:
-            forms[user] = ex.elementwise("log", summed) + shift
+            forms[user] = logarithm + shift
+        if user.op == "log" and user.args[0] in shares:
+            divisor = _repeated_like(logarithm, repeated)
+            forms[user] = argument - repeated - divisor
     return forms
+
+
+def _share_of(exponential: Expr, total: Expr) -> set[Expr]:
+    """exp(A) over its sum: its logarithm needs no exponential, which might underflow."""
+    along_rows = total.op == "rows_sum"
+    repeat = ex.column_repeat if along_rows else ex.row_repeat
+    dim = exponential.cols if along_rows else exponential.rows
+    inverse = ex.power(total, Fraction(-1))
+    outside = ex.power(repeat(total, dim), Fraction(-1))
+    inside = repeat(inverse, dim)
+    return {ex.hadamard(exponential, one) for one in (outside, inside)}
+
+
+def _repeated_like(vector: Expr, repeated: Expr) -> Expr:
+    if vector.shape == repeated.shape:
+        return vector
+    return ex.node(repeated.op, (vector,), repeated.shape)
 
 
 def _theorem(program: Program, total: Expr) -> str:

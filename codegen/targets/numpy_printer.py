@@ -204,6 +204,7 @@ class NumpyPrinter:
             parts = [f"-{parts[1]}", *parts[2:]]
         text = " * ".join(parts)
         if below:
+            below = [g for f in below for g in _sizes_in(f) or [f]]
             plain = not any(width(f.shape) for f in (*small, *below))
             under = [
                 f"max({f.attr}, 1)" if plain and f.op == "size" else self._at_least(UNARY, f, shape)
@@ -342,3 +343,9 @@ def bare(text: str) -> str:
         if depth == 0 and place < len(text) - 1:
             return text
     return text[1:-1]
+
+
+def _sizes_in(factor: Expr) -> list[Expr]:
+    """The sizes a scalar is the product of, if it is one."""
+    above, below = factors_of(factor, {})
+    return above if not below and all(f.op == "size" for f in above) else []

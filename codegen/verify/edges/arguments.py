@@ -253,7 +253,9 @@ def _huge_sizes(subject: Subject, backend: Any) -> None:
 def _new_shape(subject: Subject) -> tuple[str, str] | None:
     """A product's shape that no input has, where the inputs can be empty."""
     for node in ex.topological(subject.program.output):
-        if node.op == "matmul" and "1" not in node.shape:
+        operands = (a.args[0] if a.op == "transpose" else a for a in node.args)
+        direct = node.op == "matmul" and all(a.op == "symbol" for a in operands)
+        if direct and "1" not in node.shape:
             dims = set(node.shape)
             if not any(dims >= {d for d in i.shape if d != "1"} and "1" not in i.shape
                        for i in subject.program.inputs):  # fmt: skip

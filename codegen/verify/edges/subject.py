@@ -13,7 +13,7 @@ from ... import expression as ex
 from ...derivation import Derivation
 from ...expression import Expr
 from ...program import Input, Program
-from ...text import factors_of
+from ...text import factors_of, negated
 from ..floating import Exact, exact_results, run_backend
 from ..inputs import Sample, as_argument, draw_sample
 
@@ -85,7 +85,8 @@ class Subject:
         shapes = {i.name: i.shape for i in self.program.inputs}
         shapes[self.program.upstream] = self.program.output.shape
         first = self.program.sizes[0]
-        copies = 500 if all(shape.count(first) < 2 for shape in shapes.values()) else 20
+        nodes = ex.topological(self.program.output)
+        copies = 500 if all(node.shape.count(first) < 2 for node in nodes) else 20
         for name, value in arguments.items():
             if isinstance(value, np.ndarray):
                 dims = [d for d in shapes[name] if d != "1"]
@@ -198,7 +199,8 @@ class Subject:
 def _subtracts(node: Expr, mean: Expr) -> bool:
     if node.op != "add" or node.args[0] not in mean.args:
         return False
-    return mean in ex.topological(node.args[1])
+    taken = negated(node.args[1])
+    return taken is not None and taken.op in ("row_repeat", "column_repeat") and taken.args[0] is mean
 
 
 # Checking
