@@ -54,6 +54,22 @@ def test_the_backward_pass_reads_as_the_chain_rule() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("hidden", "reached"),
+    [
+        (["relu"], True), (["gelu"], True), (["relu", "tanh"], True), (["relu", "gelu"], False),
+        (["relu", "relu", "relu"], False),
+    ],
+)  # fmt: skip
+def test_the_reach_of_the_proof_depends_on_depth_and_activations(
+    hidden: list[str], reached: bool
+) -> None:
+    sizes = [2] * (len(hidden) + 1)
+    layers = [LayerSpecification(2, n, name) for n, name in zip(sizes, hidden, strict=False)]
+    made = Specification((*layers, LayerSpecification(2, 2)), "half_squared_error")
+    assert within_reach(compose(made)) is reached
+
+
 def test_a_wrong_gradient_of_a_network_is_refused() -> None:
     found = derived()
     assert found.proof is not None
