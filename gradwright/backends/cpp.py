@@ -10,6 +10,7 @@ import numpy as np
 
 from gradwright import _engine, _kernels, kernels
 from gradwright.backends.composed import Loss
+from gradwright.sparse.supports import Support
 from gradwright.specification import LayerSpecification, Specification
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -119,6 +120,34 @@ class Engine:
             if gradient.size == theta.size:
                 found[name] = gradient.reshape(theta.shape)
         return found
+
+    def support(self, number: int) -> Support:
+        """Where the weights of a sparse layer are."""
+        layer, own = self.specification.layers[number - 1], f"layer{number}.W."
+        shape = (layer.outputs, layer.inputs)
+        return Support(shape, self._parameters[f"{own}indptr"], self._parameters[f"{own}indices"])
+
+    def rewire(self, number: int, support: Support, lost: Array, order: Array) -> None:
+        """Give a sparse layer another support of as many weights.
+
+        lost: the places of weights that end. order: which of the kept weights and then the new
+        ones, which begin at 0 with states of 0, every place of the new support has.
+        """
+        own = f"layer{number}.W."
+        values = self._parameters[f"{own}values"]
+        for array in (values, *self._states[f"{own}values"]):
+            array[:] = np.concatenate([np.delete(array, lost), np.zeros(len(lost), array.dtype)])[
+                order
+            ]
+        self._parameters[f"{own}indptr"][:] = support.indptr
+        self._parameters[f"{own}indices"][:] = support.indices
+        self._network.rewire(number, support.indptr, support.indices)
+
+    def weight_gradient(self, number: int, first: int, last: int) -> Array:
+        """Rows first, ..., last - 1 of the dense gradient of W for the last batch of training."""
+        rows = np.empty((last - first, self.specification.layers[number - 1].inputs), self._dtype)
+        self._network.weight_gradient(number, first, rows)
+        return rows
 
     def forward(self, X: Array, training: bool = False, activate: bool = True) -> Array:
         """The output of the network for every row of X."""

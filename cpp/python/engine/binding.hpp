@@ -122,6 +122,21 @@ public:
         return py::array_t<Real>(p.gradient.size() < p.size ? 0 : p.size, p.gradient.data(), self);
     }
 
+    /// Another support of as many weights for layer 1, 2, ...
+    void rewire(Index number, const py::array& indptr, const py::array& indices) {
+        Layer<Real>& layer = network_.layers().at(static_cast<std::size_t>(number - 1));
+        if (!layer.sparse || indices.size() != layer.W.size) throw py::value_error("expected as many weights as before");
+        layer.support = Support(layer.outputs, layer.inputs, data_of<const std::int32_t>(indptr, "indptr"),
+                                data_of<const std::int32_t>(indices, "indices"), number > 1);
+        if (layer.dense.size() > 0) std::fill_n(layer.dense.data(), layer.dense.size(), Real(0));
+    }
+
+    /// Rows of the dense gradient of W from row `first` on.
+    void weight_gradient(Index number, Index first, py::array& rows) {
+        const Matrix<Real> DW(data_of<Real>(rows, "rows"), rows.shape(0), rows.shape(1));
+        network_.weight_gradient(network_.layers().at(static_cast<std::size_t>(number - 1)), first, DW);
+    }
+
 private:
     static std::vector<Layer<Real>> read_layers(const py::list& layers) {
         std::vector<Layer<Real>> found(layers.size());
@@ -230,6 +245,8 @@ void bind(py::module_& module, const char* name) {
         .def("forward", &Class::forward)
         .def("backward", &Class::backward)
         .def("update", &Class::update)
+        .def("rewire", &Class::rewire)
+        .def("weight_gradient", &Class::weight_gradient)
         .def("epoch", &Class::epoch)
         .def("gradient", [](const py::object& self, Index number, const std::string& parameter) {
             return self.cast<Class&>().gradient(number, parameter, self);

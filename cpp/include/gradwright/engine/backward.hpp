@@ -112,6 +112,14 @@ protected:
         }
     }
 
+    /// DW = alpha DY^T X + beta DW for the rows of DW, of which the first is row `first` of W.
+    void weight_gradient(const Layer<Real>& layer, Index first, Real alpha, Real beta, Matrix<Real> DW) const {
+        if (DW.rows == 0) return;
+        gradwright::detail::serial_gemm<Real>(
+            false, true, alpha, Matrix<const Real>(layer.gradient.data() + first * stride_, DW.rows, samples_, stride_),
+            Matrix<const Real>(input_of(layer), layer.inputs, samples_, stride_), beta, DW);
+    }
+
 private:
     // ---- Loss ------------------------------------------------------------------------------------------------
 
@@ -309,14 +317,6 @@ private:
     }
 
     Index window_of(int index, int count) { return Base::window(Member(team_, index, count), true).width; }
-
-    /// DW = alpha DY^T X + beta DW for the rows of DW, of which the first is row `first` of W.
-    void weight_gradient(const Layer<Real>& layer, Index first, Real alpha, Real beta, Matrix<Real> DW) const {
-        if (DW.rows == 0) return;
-        gradwright::detail::serial_gemm<Real>(
-            false, true, alpha, Matrix<const Real>(layer.gradient.data() + first * stride_, DW.rows, samples_, stride_),
-            Matrix<const Real>(input_of(layer), layer.inputs, samples_, stride_), beta, DW);
-    }
 
     void update_dense(const Member& member, Layer<Real>& layer, double learning_rate) {
         const Part part = own_rows(member, layer.outputs);

@@ -94,6 +94,11 @@ public:
         return value;
     }
 
+    /// Rows of the gradient of a layer's W in the last step, as if all weights were there.
+    void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) const {
+        Base::weight_gradient(layer, first, Real(1), Real(0), DW);
+    }
+
 private:
     void begin(Index count) {
         this->prepare(count, this->members(count));

@@ -1,0 +1,203 @@
+"""Supports: which weights of a (K, D) matrix exist, as the index arrays of CSR.
+
+`indptr` and `indices` are those of `scipy.sparse.csr_array`, which takes them without copying:
+`csr_array((values, support.indices, support.indptr), support.shape)`. No function here makes a
+matrix of all K D entries unless it is given one.
+
+Sources: Mocanu et al. (2018) for the Erdos-Renyi densities, Evci et al. (2020) for their form with
+kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_MOST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Support:
+    """The places of the weights: row i has columns indices[indptr[i] : indptr[i + 1]], rising."""
+
+    shape: tuple[int, int]
+    indptr: Array  # (K + 1,), int32
+    indices: Array  # (count,), int32
+
+    @property
+    def count(self) -> int:
+        """The number of weights."""
+        return len(self.indices)
+
+    @property
+    def density(self) -> float:
+        """The share of weights that exist."""
+        return self.count / max(self.shape[0] * self.shape[1], 1)
+
+    @property
+    def rows(self) -> Array:
+        """The row of every weight, (count,)."""
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+    @property
+    def places(self) -> Array:
+        """Every weight's place in the dense matrix, row by row: int64, rising."""
+        return self.rows * self.shape[1] + self.indices
+
+    def mask(self) -> Array:
+        """The dense (K, D) matrix that is True where a weight is."""
+        found = np.zeros(self.shape, bool)
+        found[self.rows, self.indices] = True
+        return found
+
+
+def from_places(shape: tuple[int, int], places: Array) -> Support:
+    """The support with weights at places of the dense matrix, row by row; rising, no duplicates."""
+    K, D = shape
+    indptr = np.searchsorted(places, np.arange(K + 1, dtype=np.int64) * D)
+    return Support(shape, indptr.astype(np.int32), (places % max(D, 1)).astype(np.int32))
+
+
+def from_csr(shape: tuple[int, int], indptr: Any, indices: Any) -> Support:
+    """A given pattern.
+
+    Raises:
+        TypeError: index arrays that are not integers.
+        ValueError: a row out of range, out of order or with a duplicate; the message names it.
+    """
+    K, D = _checked(shape)
+    starts, columns = np.asarray(indptr), np.asarray(indices)
+    for name, array in (("indptr", starts), ("indices", columns)):
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} is {array.dtype}, expected integers")
+        if array.ndim != 1:
+            raise ValueError(f"expected {name} of one dimension, got shape {array.shape}")
+    if len(starts) != K + 1:
+        raise ValueError(f"expected indptr of shape ({K + 1},), got {starts.shape}")
+    if starts[0] != 0:
+        raise ValueError(f"row 0: indptr starts at {starts[0]}, expected 0")
+    _refuse_row(np.diff(starts) < 0, "indptr falls behind it")
+    if starts[-1] != len(columns):
+        raise ValueError(f"row {K - 1}: indptr ends at {starts[-1]} of {len(columns)} indices")
+    rows = np.repeat(np.arange(K), np.diff(starts))
+    _refuse_row(
+        _any(K, rows, (columns < 0) | (columns >= D)), f"a column is not in 0, ..., {D - 1}"
+    )
+    order = np.lexsort((columns, rows))
+    columns = columns[order]
+    twice = np.zeros(len(columns), bool)
+    twice[1:] = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
+    _refuse_row(_any(K, rows, twice), "a column occurs twice")
+    return Support((K, D), starts.astype(np.int32), columns.astype(np.int32))
+
+
+def from_mask(mask: Any) -> Support:
+    """The support of the entries of a dense matrix that are not zero."""
+    found = np.asarray(mask)
+    if found.ndim != 2:
+        raise ValueError(f"expected a matrix, got shape {found.shape}")
+    return from_places((found.shape[0], found.shape[1]), np.flatnonzero(found))
+
+
+def uniform(shape: tuple[int, int], density: float, rng: np.random.Generator) -> Support:
+    """`round(density K D)` places, all sets of that size equally likely."""
+    K, D = _checked(shape)
+    count = _count(K * D, density)
+    return from_places((K, D), np.sort(_drawn(rng, K * D, count)))
+
+
+def erdos_renyi(
+    sizes: Sequence[int], density: float, kernels: Sequence[tuple[int, int]] | None = None
+) -> list[float]:
+    """The densities of the layers of a network: in proportion to (K + D) / (K D), at most 1.
+
+    The network as a whole has the given density. With `kernels`, one a layer, the kernels' sizes
+    count too: (K + D + height + width) / (K D height width).
+    """
+    if not 0 <= density <= 1:
+        raise ValueError(f"expected a density in [0, 1], got {density}")
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    given = kernels or [(0, 0)] * len(shapes)
+    scores = np.array(
+        [(K + D + h + w) / (K * D) for (K, D), (h, w) in zip(shapes, given, strict=True)]
+    )
+    entries = np.array([K * D for K, D in shapes], float)
+    full = np.zeros(len(shapes), bool)
+    while True:  # what a layer cannot take is shared among the others
+        left = density * entries.sum() - entries[full].sum()
+        free = (scores * entries)[~full].sum()
+        share = np.where(full, 1.0, scores * (left / free if free else 0.0))
+        if not (share[~full] > 1).any():
+            return [float(s) for s in share]
+        full |= share > 1
+
+
+def largest(W: Any, density: float) -> Support:
+    """The places of the entries of largest magnitude of a dense matrix; ties go to the first."""
+    found = np.asarray(W)
+    if found.ndim != 2:
+        raise ValueError(f"expected a matrix, got shape {found.shape}")
+    count = _count(found.size, density)
+    order = np.argsort(-np.abs(found).reshape(-1), kind="stable")[:count]
+    return from_places((found.shape[0], found.shape[1]), np.sort(order))
+
+
+def n_of_m(shape: tuple[int, int], n: int, m: int, rng: np.random.Generator) -> Support:
+    """n random weights in every m neighbours of a row; D has to be a multiple of m."""
+    K, D = _checked(shape)
+    if not 0 <= n <= m or m < 1:
+        raise ValueError(f"expected 0 <= n <= m, got n = {n}, m = {m}")
+    if D % m:
+        raise ValueError(f"expected a number of columns that is a multiple of {m}, got {D}")
+    groups = K * D // m
+    chosen = np.sort(np.argsort(rng.random((groups, m)), axis=1)[:, :n], axis=1)
+    return from_places((K, D), (chosen + np.arange(groups)[:, None] * m).reshape(-1))
+
+
+def blocks(
+    shape: tuple[int, int], block: tuple[int, int], density: float, rng: np.random.Generator
+) -> Support:
+    """Random blocks of weights; K and D have to be multiples of the block's sizes."""
+    K, D = _checked(shape)
+    height, width = block
+    if height < 1 or width < 1 or K % height or D % width:
+        raise ValueError(f"expected a shape of whole {height} x {width} blocks, got {K} x {D}")
+    outer = uniform((K // height, D // width), density, rng)
+    rows = (outer.rows[:, None, None] * height + np.arange(height)[:, None]) * D
+    columns = outer.indices.astype(np.int64)[:, None, None] * width + np.arange(width)
+    return from_places((K, D), np.sort((rows + columns).reshape(-1)))
+
+
+def _drawn(rng: np.random.Generator, total: int, count: int) -> Array:
+    return rng.choice(total, count, replace=False, shuffle=False)
+
+
+def _checked(shape: tuple[int, int]) -> tuple[int, int]:
+    K, D = shape
+    if not (0 <= K <= _MOST and 0 <= D <= _MOST):
+        raise ValueError(f"expected 0 <= sizes < 2**31, got {K} x {D}")
+    return int(K), int(D)
+
+
+def _count(total: int, density: float) -> int:
+    if not 0 <= density <= 1:
+        raise ValueError(f"expected a density in [0, 1], got {density}")
+    count = round(density * total)
+    if count > _MOST:
+        raise OverflowError(f"{count} weights are more than 2**31 - 1")
+    return count
+
+
+def _any(K: int, rows: Array, flags: Array) -> Array:
+    found = np.zeros(K, bool)
+    found[rows[flags]] = True
+    return found
+
+
+def _refuse_row(wrong: Array, what: str) -> None:
+    if wrong.any():
+        raise ValueError(f"row {int(wrong.argmax())}: {what}")
