@@ -42,6 +42,7 @@ class RowsWriter:
         self._done: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._hoisted: dict[str, str] = {}
+        self._results: dict[str, str] = {}  # written row by row: the object that gives the rows
         self._scope = Scope(context.values, self._row, "", {}, self._hoist, self._special)
         self._lines: list[str] = []
 
@@ -71,13 +72,15 @@ class RowsWriter:
             self._write(event)
         self._add_sums()
         rows, cols = self._unit.space
-        body = [*(f"{text};" for text in self._hoisted.values()), *self._lines]
+        closing = [f"{rows_of}.close({self._row});" for rows_of in self._results.values()]
+        body = [*(f"{text};" for text in self._hoisted.values()), *self._lines, *closing]
         head = f"({rows}, {self._work(cols)}, [=](Index first, Index last) {{"
         return parallel_rows(self._context, self._unit.sums, head, self._row_loop(body))
 
     def _row_loop(self, body: list[str]) -> list[str]:
         n = self._row
-        return [f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
+        opened = [f"Rows<Real> {rows_of}({identifier});" for identifier, rows_of in self._results.items()]
+        return [*opened, f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
 
     def _add_sums(self) -> None:
         for statement in self._unit.sums:
@@ -89,7 +92,7 @@ class RowsWriter:
                 text = entry(operand, self._scope, self._row, "", real)
             else:
                 k = self._context.index(operand.cols, self._row)
-                text = f"sum<Real>({operand.cols}, {self._term(operand, k)})"
+                text = self._sum(operand, k)
             name = sum_name(self._context, statement)
             part = f"part.{name}" if len(self._unit.sums) > 1 else "part"
             self._lines.append(f"{part} += {text};")
@@ -195,7 +198,7 @@ class RowsWriter:
         k = self._context.index(cols, self._row)
         term = self._term(operand, k)
         if reduction.op == "rows_sum":
-            return f"sum<Real>({cols}, {term})"
+            return self._sum(operand, k)
         if reduction.op == "rows_mean":
             if self._context.is_anchored(name):
                 return f"mean<Real>({cols}, {term})"
@@ -203,6 +206,15 @@ class RowsWriter:
         if reduction.op == "rows_max":
             return f"maximum<Real>({cols}, {term})"
         return f"math::finite_or_zero(largest<Real>({cols}, {term}))"
+
+    def _sum(self, operand: Expr, k: str) -> str:
+        """The sum of a row; of labels and of products with them, only the class itself counts."""
+        target, *rest = operand.args if operand.op == "target_product" else (operand,)
+        if target.op != "symbol" or not self._context.is_labels(str(target.attr)):
+            return f"sum<Real>({operand.cols}, {self._term(operand, k)})"
+        row = self._hoist(str(target.attr), target.shape)
+        term = "".join(f", {self._term(factor, k)}" for factor in rest)
+        return f"target_sum<Real>({operand.cols}, {row}{term})"
 
     def _term(self, operand: Expr, k: str) -> str:
         """A lambda of the column index that gives the operand's entry."""
@@ -271,8 +283,18 @@ class RowsWriter:
                 self._hoisted[local] = f"const {kind} {local} = {identifier}[{self._row}]"
             else:
                 kind = self._context.row_type(name)
-                self._hoisted[local] = f"{kind} {local} = {identifier}.row({self._row})"
+                rows = f"{identifier}.row"
+                if self._is_rewritten(name):
+                    rows_of = self._context.unique(f"{identifier}_rows", keep=True)
+                    self._results[identifier] = rows_of
+                    rows = f"{rows_of}.open"
+                self._hoisted[local] = f"{kind} {local} = {rows}({self._row})"
         return local
+
+    def _is_rewritten(self, name: str) -> bool:
+        """Whether this unit writes all of an array's row, whatever it held before."""
+        stores = [s for s in self._elements if s.name == name and name in self._unit.stored]
+        return bool(stores) and all(self._is_new(s) for s in stores)
 
     def _select(self, exprs: list[Expr]) -> None:
         """The place of the first maximum of each row, before the loop that compares with it."""

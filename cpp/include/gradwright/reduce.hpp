@@ -94,6 +94,26 @@ GRADWRIGHT_INLINE T sum(Index count, Term term) {
     return static_cast<T>(total);
 }
 
+/// The sum of a row of targets.
+template <class T>
+GRADWRIGHT_INLINE T target_sum(Index count, const T* targets) {
+    return sum<T>(count, [=](Index k) { return targets[k]; });
+}
+template <class T>
+GRADWRIGHT_INLINE T target_sum(Index, typename OneHot<T>::Row) {
+    return T(1);
+}
+
+/// The sum of the products of a row of targets and term(0), ..., where a target of 0 does not count.
+template <class T, class Term>
+GRADWRIGHT_INLINE T target_sum(Index count, const T* targets, Term term) {
+    return sum<T>(count, [=](Index k) { return math::target_product(targets[k], term(k)); });
+}
+template <class T, class Term>
+GRADWRIGHT_INLINE T target_sum(Index, typename OneHot<T>::Row target, Term term) {
+    return term(target.label);
+}
+
 /// The largest of term(0), ..., term(count - 1), -inf for none; NaN terms are skipped.
 template <class T, class Term>
 GRADWRIGHT_INLINE T largest(Index count, Term term) {
