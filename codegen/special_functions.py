@@ -1,11 +1,13 @@
 """Coefficients of erf and erfc for targets that have neither.
 
-Chebyshev series fitted here with mpmath at derive time; nothing is typed in. `erfc` is exact to a
-few units of float64 relative to its value wherever that is not subnormal.
+Polynomials fitted here with mpmath at derive time; nothing is typed in. Their values are sums of
+the size of their largest term, so Horner's rule is exact to a few units of float64. `erfc` is so
+relative to its value wherever that is not subnormal.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 
@@ -14,18 +16,31 @@ import mpmath
 _DIGITS = 40
 
 
-def _chebyshev(f: Callable[[mpmath.mpf], mpmath.mpf], degree: int) -> tuple[float, ...]:
-    """Coefficients of f on [-1, 1] from its values at Chebyshev points; the first one is halved."""
+def _fitted(f: Callable[[mpmath.mpf], mpmath.mpf], degree: int) -> tuple[float, ...]:
+    """Coefficients of powers, lowest first: the Chebyshev series of f on [-1, 1] written out."""
     with mpmath.workdps(_DIGITS):
         count = degree + 12
         angles = [mpmath.pi * (mpmath.mpf(i) + 0.5) / count for i in range(count)]
         values = [f(mpmath.cos(a)) for a in angles]
-        coefficients = [
+        series = [
             2 * sum(v * mpmath.cos(k * a) for v, a in zip(values, angles, strict=True)) / count
             for k in range(degree + 1)
         ]
-        coefficients[0] /= 2
-        return tuple(float(c) for c in coefficients)
+        series[0] /= 2
+        return tuple(float(c) for c in _written_out(series))
+
+
+def _written_out(series: list[mpmath.mpf]) -> list[mpmath.mpf]:
+    """T_0 = 1, T_1 = u, T_k+1 = 2 u T_k - T_k-1, summed as powers of u."""
+    total = [mpmath.mpf(0)] * len(series)
+    before, current = [mpmath.mpf(0)], [mpmath.mpf(1)]
+    for k, coefficient in enumerate(series):
+        total = [t + coefficient * c for t, c in itertools.zip_longest(total, current, fillvalue=0)]
+        doubled = [0, *(c * (1 if k == 0 else 2) for c in current)]
+        before, current = current, [
+            d - b for d, b in itertools.zip_longest(doubled, before, fillvalue=0)
+        ]
+    return total
 
 
 @cache
@@ -42,7 +57,7 @@ def erfc_coefficients() -> tuple[float, ...]:
             return series / (x * mpmath.sqrt(mpmath.pi)) / t
         return mpmath.exp(x**2) * mpmath.erfc(x) / t
 
-    return _chebyshev(scaled, 25)
+    return _fitted(scaled, 25)
 
 
 @cache
@@ -53,4 +68,4 @@ def erf_coefficients() -> tuple[float, ...]:
         x = mpmath.sqrt((u + 1) / 2)
         return mpmath.erf(x) / x if x > mpmath.mpf(10) ** -15 else 2 / mpmath.sqrt(mpmath.pi)
 
-    return _chebyshev(scaled, 12)
+    return _fitted(scaled, 12)

@@ -18,7 +18,7 @@ from .cpp_context import RESERVED
 from .cpp_function import Function, Parameter
 from .cpp_header import Header, header
 from .cpp_layout import folded, wrapped
-from .numpy_target import claims, equation_lines
+from .heading import claims, equation_lines
 
 
 def render(derivation: Derivation) -> dict[str, str]:

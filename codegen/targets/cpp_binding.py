@@ -20,7 +20,7 @@ from ..schedule import width
 from ..templates import environment, relative_source
 from .cpp_function import Function, Parameter
 from .cpp_layout import folded
-from .numpy_target import claims
+from .heading import claims
 
 # Names of the bindings' own code, which a script's symbols must not hide.
 _TAKEN = frozenset({

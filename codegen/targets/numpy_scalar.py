@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import sympy as sp
 
 from ..errors import UnsupportedPrimitive
-from ..scalar import ScalarFunction
+from ..scalar import ScalarFunction, with_decimals
 from ..stable import StableScalar, sigmoid
 
 SUM, PRODUCT, UNARY, ATOM = 1, 2, 3, 4
@@ -18,6 +20,39 @@ _SCALAR_FUNCTIONS = {
     "erf": "_erf", "erfc": "_erfc", "erf_complement": "_erfc",
 }  # fmt: skip
 HELPERS = frozenset({"_sigmoid", "_softplus", "_erf", "_erfc"})
+
+
+def array_function(name: str, stable: StableScalar, helpers: set[str]) -> dict[str, Any]:
+    """A scalar function of arrays; where its last operation is one of NumPy's it takes `out`."""
+    variables = [v.name for v in stable.function.variables]
+    first = variables[0]
+    body = []
+    if stable.lower:
+        body.append(f"{first} = np.maximum({first}, -{_bound(stable)})")
+    if stable.upper:
+        body.append(f"{first} = np.minimum({first}, {_bound(stable)})")
+    shared, expr = shared_calls(stable)
+    body += [f"{n} = {scalar_source(c, helpers)}" for n, c in shared]
+    stable = replace(stable, expr=expr)
+    call = last_operation(stable, helpers)
+    if call is not None:
+        variables.append("out=None")
+        body.append(f"return {call}")
+    elif hides_nan(expr, stable.function.variables[0]):
+        helpers.add("_with_nan")
+        source = scalar_source(expr, helpers)
+        body.append(f"return _with_nan({source}.astype({first}.dtype, copy=False), {first})")
+    else:
+        body.append(f"return {scalar_source(expr, helpers)}")
+    shown = with_decimals(stable.function.expr)
+    doc = f"{shown} in a form that stays finite."
+    if not shared and expr == stable.function.expr:
+        doc = f"{shown}."
+    return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
+
+
+def _bound(stable: StableScalar) -> str:
+    return str(stable.bound) if stable.bound < 10**6 else f"{float(stable.bound)!r}"
 
 
 def number_source(value: object) -> tuple[str, int]:

@@ -7,28 +7,27 @@ passes and names were made in `lower` and `schedule`; here they are written down
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .. import expression as ex
 from ..derivation import Derivation
-from ..expression import Expr, Shape
+from ..expression import Shape
 from ..program import Input, Program, needs_two_samples
 from ..routine import Routine
-from ..scalar import with_decimals
 from ..schedule import width
 from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
 from ..templates import environment, relative_source
-from ..text import to_text
+from .heading import claims, equation_lines
 from .numpy_body import Body, only_in_blocks
 from .numpy_printer import NumpyPrinter
-from .numpy_scalar import hides_nan, last_operation, scalar_source, shared_calls
+from .numpy_scalar import array_function
 
 _DEPENDENCIES = {
     "_targets": ("_OneHot",),
     "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
-    "_result": ("_check_out",), "_erfc": ("_series",), "_erf": ("_erfc", "_series"),
+    "_result": ("_check_out",), "_erfc": ("_polynomial",), "_erf": ("_erfc", "_polynomial"),
     "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",), "_share": ("_number",),
     "_real": ("_number",), "_target_sum": ("_target_product",),
 }  # fmt: skip
@@ -36,7 +35,7 @@ _HELPER_ORDER = (
     "_targets", "_OneHot", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
     "_unit", "_share", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
     "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_sum", "_target_product", "_with_nan",
-    "_sigmoid", "_softplus", "_erf", "_erfc", "_series",
+    "_sigmoid", "_softplus", "_erf", "_erfc", "_polynomial",
 )  # fmt: skip
 
 
@@ -72,7 +71,7 @@ class _Module:
 
     def source(self) -> str:
         forward, backward, vjp = self._forward(), self._backward(), self._vjp()
-        functions = [self._function(name, f) for name, f in self._functions.items()]
+        functions = [array_function(name, f, self._helpers) for name, f in self._functions.items()]
         for name in sorted(self._helpers):
             self._helpers.update(_DEPENDENCIES.get(name, ()))
         template = environment().get_template("numpy/helpers.py.j2").module
@@ -272,38 +271,6 @@ class _Module:
         body = Body(routine, self._kernel.precise, self._functions, self._helpers)
         return body.lines(tuple_name)
 
-    def _function(self, name: str, stable: StableScalar) -> dict[str, Any]:
-        """A scalar function of arrays; where its last operation is one of NumPy's it takes `out`."""
-        variables = [v.name for v in stable.function.variables]
-        first = variables[0]
-        body = []
-        if stable.lower:
-            body.append(f"{first} = np.maximum({first}, -{_bound(stable)})")
-        if stable.upper:
-            body.append(f"{first} = np.minimum({first}, {_bound(stable)})")
-        shared, expr = shared_calls(stable)
-        body += [f"{n} = {scalar_source(c, self._helpers)}" for n, c in shared]
-        stable = replace(stable, expr=expr)
-        call = last_operation(stable, self._helpers)
-        if call is not None:
-            variables.append("out=None")
-            body.append(f"return {call}")
-        elif hides_nan(expr, stable.function.variables[0]):
-            self._helpers.add("_with_nan")
-            source = scalar_source(expr, self._helpers)
-            body.append(f"return _with_nan({source}.astype({first}.dtype, copy=False), {first})")
-        else:
-            body.append(f"return {scalar_source(expr, self._helpers)}")
-        shown = with_decimals(stable.function.expr)
-        doc = f"{shown} in a form that stays finite."
-        if not shared and expr == stable.function.expr:
-            doc = f"{shown}."
-        return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
-
-
-def _bound(stable: StableScalar) -> str:
-    return str(stable.bound) if stable.bound < 10**6 else f"{float(stable.bound)!r}"
-
 
 def _refusal(condition: str, wanted: str, found: str) -> list[str]:
     """Lines that refuse a value."""
@@ -343,42 +310,3 @@ def _face_doc(title: str, inputs: list[Input], returns: str, raises: str) -> str
         rows.append(f"{item.name}: {shape}{note}")
     arguments = "\n".join(rows)
     return f"{title}\n\n{arguments}\n\n{returns} Buffers for the results may be given in `out`.\n{raises}"
-
-
-def equation_lines(derivation: Derivation) -> list[str]:
-    """The forward definition and the gradient, one equation a line, with shapes."""
-    program = derivation.program
-    names: dict[Expr, str] = dict(program.names)
-    rows = [(name, node) for node, name in program.names]
-    rows.append((program.output_name, program.output))
-    lines = _aligned([(n, to_text(e, names), e.shape) for n, e in rows])
-    names[program.output] = program.output_name
-    gradients = [(f"D{n}", to_text(g, names), g.shape) for n, g in derivation.gradients]
-    return [*lines, "", *_aligned(gradients)]
-
-
-def _aligned(rows: list[tuple[str, str, Shape]]) -> list[str]:
-    longest = max(len(name) for name, _, _ in rows)
-    texts = [f"{name.ljust(longest)} = {text}" for name, text, _ in rows]
-    column = max(len(t) for t in texts) + 2
-    lines = []
-    for text, (_, _, shape) in zip(texts, rows, strict=True):
-        dims = [d for d in shape if d != "1"]
-        shown = "scalar" if not dims else f"({dims[0]},)" if len(dims) == 1 else f"({', '.join(dims)})"
-        lines.append(f"{text.ljust(column)} {shown}")
-    return lines
-
-
-def claims(derivation: Derivation) -> str:
-    """What is proved, and what is assumed, in words."""
-    program = derivation.program
-    sizes = " and ".join(", ".join(program.sizes).rsplit(", ", 1))
-    parts = [f"Proved for every {sizes} (proof {derivation.proof_id[:12]})."]
-    if program.divisor is not None:
-        names = dict(program.names)
-        divisor = to_text(program.divisor, names)
-        divisor = divisor if divisor.isalnum() else f"({divisor})"
-        parts.append(f"scale = 1 / {divisor}, or 1 for reduction=\"sum\".")
-    if program.conventions:
-        parts.append(f"Conventions: {'; '.join(program.conventions)}.")
-    return "\n".join(parts)
