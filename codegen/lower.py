@@ -88,15 +88,12 @@ def _backward(
     missing = _missing_sizes(results, [a for a in arguments if a[0] not in targets])
     arguments += [(i.name, i.shape) for i in _carriers(program, missing, arguments)]
     opaque = {expr: name for expr, name in hints.items() if width(expr.shape) == 2}
-    forked = namer.fork(
-        hints,
-        Entries(opaque=opaque),
-        tuple(
-            (f"D{namer.name(n)}", ex.substitute(a, known), n.shape)
-            for n, a in adjoints
-            if namer.is_named(n)
-        ),
+    own = tuple(
+        (f"D{namer.name(n)}", ex.substitute(a, known), n.shape)
+        for n, a in adjoints
+        if namer.is_named(n)
     )
+    forked = namer.fork(hints, Entries(opaque=opaque), own, saved.values())
     return Builder(forked, program).build("backward", arguments, results)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .expression import Expr, Shape
 from .primitives import Entries
 from .routine import is_normaliser, width
@@ -28,9 +30,10 @@ class Namer:
         hints: dict[Expr, str],
         entry: Entries | None = None,
         adjoints: tuple[tuple[str, Expr, Shape], ...] = (),
+        taken: Iterable[str] = (),
     ) -> Namer:
         """Other hints, nothing given yet; `entry` compares values with adjoints."""
-        return Namer(self._taken, hints, entry, adjoints)
+        return Namer(self._taken | set(taken), hints, entry, adjoints)
 
     def is_named(self, node: Expr) -> bool:
         return node in self._hints

@@ -62,7 +62,16 @@ from .optimizer.theorem import (
     theorem,
     total,
 )  # fmt: skip
-from .program import Fact, Input, Program, current_trace, located, name_inner, trace_program
+from .program import (
+    Fact,
+    Input,
+    Program,
+    current_trace,
+    located,
+    name_inner,
+    set_divisor,
+    trace_program,
+)
 from .scalar import ScalarFunction, trace_scalar
 
 __all__ = [
@@ -185,9 +194,8 @@ class Layer:
         kinks = dict(self.kinks or ())
         return trace_scalar(self.function, len(parameters), self.name, kinks, positive)
 
-    def _on_other_sizes(self, args: tuple[object, ...], named: dict[str, object]) -> Expr | None:
+    def _on_other_sizes(self, given: Mapping[str, object]) -> Expr | None:
         """The layer on matrices of other sizes than its own, or None where the sizes are its own."""
-        given = dict(zip(inspect.signature(self.function).parameters, args, strict=False)) | named
         values = {n: lift(v) for n, v in given.items() if isinstance(v, Expr)}
         formal = {i.name: i for i in _inputs(self.function)}
         renamed: dict[str, str] = {}
@@ -207,19 +215,19 @@ class Layer:
             if found is None:
                 raise NotationError(f"{self.name}: the argument {name} is missing")
             replacements[ex.with_sizes(item.expr, renamed)] = lift(found)
+        if program.divisor is not None:
+            set_divisor(ex.substitute(ex.with_sizes(program.divisor, renamed), replacements))
         for node, inner in program.names:
             name_inner(inner, ex.substitute(ex.with_sizes(node, renamed), replacements))
         return ex.substitute(output, replacements)
 
     def __call__(self, *args: object, **named: object) -> Expr:
+        given = inspect.signature(self.function).bind(*args, **named)
         if self.kinks is None:
-            moved = self._on_other_sizes(args, named)
+            moved = self._on_other_sizes(given.arguments)
             return lift(self.function(*args, **named)) if moved is None else moved
-        parameters = list(inspect.signature(self.function).parameters.values())
-        given = list(args) + [
-            named.get(p.name, p.default) for p in parameters[len(args) :]
-        ]
-        return _apply_scalar(self.scalar_function(), *given)
+        given.apply_defaults()
+        return _apply_scalar(self.scalar_function(), *given.arguments.values())
 
 
 _layers: list[Layer] = []
@@ -267,10 +275,7 @@ def assume(name: str, left: object, right: object, text: str = "") -> None:
 
 def batch_mean(total: object, divisor: object) -> Expr:
     """A loss's reduction: the total over the divisor; kernels also offer reduction="sum"."""
-    trace = current_trace()
-    if trace.divisor is not None:
-        raise NotationError("batch_mean is used twice; a loss has one reduction")
-    trace.divisor = lift(divisor)
+    set_divisor(lift(divisor))
     return lift(total) * ex.symbol("scale", ("1", "1"))
 
 

@@ -138,6 +138,14 @@ def current_trace() -> _Trace:
     return trace
 
 
+def set_divisor(divisor: Expr) -> None:
+    """What the loss is divided by."""
+    trace = current_trace()
+    if trace.divisor is not None:
+        raise NotationError("batch_mean is used twice; a loss has one reduction")
+    trace.divisor = divisor
+
+
 def name_inner(name: str, value: Expr) -> None:
     """A value inside a called layer has this name, if nothing better is found."""
     trace = _current.get()

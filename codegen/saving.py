@@ -45,6 +45,10 @@ def _is_saved(node: Expr, program: Program) -> bool:
         return False
     if width(node.shape) < 2:
         return True
+    if node.op in ("add", "hadamard") and program.name_of(node) is None and any(
+        ex.number_of(a) is not None for a in node.args
+    ):  # fmt: skip
+        return False  # its operand is kept instead, which others may read too
     return _recompute_cost(node, program) >= _SAVE_COST
 
 
