@@ -132,6 +132,8 @@ TRAINING = (
            "loss, and keep the best weights", "integer", metavar="EPOCHS"),
     Option("min-delta", "training", "what counts as better for early stopping", "number",
            metavar="LOSS"),
+    Option("metrics", "training", "recorded every epoch, such as accuracy,f1 or r2",
+           metavar="NAMES"),
     Option("balanced", "training", "weight classes by their rarity", "flag", False),
 )  # fmt: skip
 OUTPUT = (

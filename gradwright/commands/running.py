@@ -134,6 +134,8 @@ def fit_options(given: Settings) -> dict[str, Any]:
     if given["early-stopping"] is not None:
         chosen["patience"] = given["early-stopping"]
         chosen["min_delta"] = given["min-delta"] or 0.0
+    if given["metrics"] is not None:
+        chosen["metrics"] = given["metrics"].split(",")
     if given["balanced"]:
         chosen["class_weight"] = "balanced"
     return chosen

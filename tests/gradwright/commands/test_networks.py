@@ -104,7 +104,7 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
         "data": "blobs", "layers": "2-4-4-3", "activation": "relu,tanh", "loss": "cross_entropy",
         "output-activation": "softmax", "optimizer": "adam", "init": "he", "dtype": "float64",
         "backend": "numpy", "schedule": "cosine:steps=10", "out": "run", "picture": "no",
-        "batch-size": "8", "density": 1.0,
+        "batch-size": "8", "metrics": "accuracy,f1",
     }  # fmt: skip
     left_out = ("label", "delimiter", "task")  # these are for files
     sections: dict[str, list[str]] = {}
@@ -119,6 +119,8 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
     written = tomllib.loads((tmp_path / "run/config.toml").read_text())
     assert written["network"]["clip-norm"] == 0.5
     assert written["training"]["early-stopping"] == 3
+    header = (tmp_path / "run/history.csv").read_text().partition("\n")[0]
+    assert header.endswith("validation_accuracy,validation_f1")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,7 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
         (("--data", "blops"), "did you mean blobs"),
         (("--loss", "half_squared_error", "--label-smoothing", "0.1"), "label_smoothing"),
         (("--schedule", "cosin"), "cosine"),
+        (("--metrics", "acuracy"), "accuracy"),
         (("--config", "missing.toml"), "No such file"),
     ],
 )
