@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gradwright.data import BUILT_IN
 
 from .describe import described
 from .errors import UsageError, fail
@@ -40,12 +43,12 @@ def train(options: argparse.Namespace) -> int:
     samples = read_samples(given)
     specification = network_of(given, sizes, samples.description)
     net = _guarded(lambda: MLP.from_specification(specification, given["backend"]))
-    _begin(folder, given, samples.description)
+    begin = _Begin(folder, given, samples.description)
     return _run(
         folder, net, samples, given,
         lambda: net.fit(
             samples.train.X, samples.train.y, verbose=not options.quiet, **fit_options(given),
-            checkpoint=_checkpoint(folder),
+            checkpoint=_checkpoint(folder), callbacks=[begin],
         ),
     )  # fmt: skip
 
@@ -160,26 +163,40 @@ def _require_free(folder: Path, force: bool) -> None:
         )
 
 
-def _begin(folder: Path, given: Settings, about: Description) -> None:
-    """A fresh run folder, with what is known before the first epoch."""
-    from gradwright.files import write_atomically
+@dataclass(frozen=True)
+class _Begin:
+    """Makes the run folder when training begins: after everything was checked, before an epoch."""
 
-    values = dict(given.values)
-    source = Source.of(given)
-    if source.name == values["data"] and Path(source.name).exists():
-        values["data"] = str(Path(source.name).resolve())
-    if not source.is_folder:
-        values["test"] = held_out_share(given, source)
-    if len(layer_sizes(values["layers"])) == 2:
-        values["activation"] = None  # there is no hidden layer
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        write_atomically(folder / CONFIG, config_text(values, TRAIN).encode())
-        write_atomically(folder / DESCRIPTION, about.text().encode())
-    except OSError as error:
-        raise UsageError(f"--out: {folder} cannot be written: {error.strerror}") from None
+    folder: Path
+    given: Settings
+    about: Description
+
+    def on_train_begin(self, net: MLP) -> None:
+        """Remove the run that was there, and write what is known already."""
+        del net
+        from gradwright.files import write_atomically
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in FILES:
+                (self.folder / name).unlink(missing_ok=True)
+            write_atomically(self.folder / CONFIG, config_text(self._values(), TRAIN).encode())
+            write_atomically(self.folder / DESCRIPTION, self.about.text().encode())
+        except OSError as error:
+            raise UsageError(
+                f"--out: {self.folder} cannot be written: {error.strerror}"
+            ) from None
+
+    def _values(self) -> dict[str, Any]:
+        values = dict(self.given.values)
+        source = Source.of(self.given)
+        if Path(source.name).exists() and source.name not in BUILT_IN:
+            values["data"] = str(Path(source.name).resolve())
+        if not source.is_folder:
+            values["test"] = held_out_share(self.given, source)
+        if len(layer_sizes(values["layers"])) == 2:
+            values["activation"] = None  # there is no hidden layer
+        return values
 
 
 def _run(

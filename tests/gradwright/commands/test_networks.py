@@ -155,7 +155,7 @@ def test_what_cannot_be_done_is_one_message_and_writes_nothing(
     assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,8 @@ def test_a_run_is_not_written_over_without_force(
     before = (tmp_path / "run/checkpoint").read_bytes()
     assert train("--seed", "1") == 2
     assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "run/checkpoint").read_bytes() == before
+    assert train("--schedule", "cosin", "--force") == 2
     assert (tmp_path / "run/checkpoint").read_bytes() == before
     assert train("--seed", "1", "--force") == 0
     assert (tmp_path / "run/checkpoint").read_bytes() != before
