@@ -68,11 +68,14 @@ def judge(rule: UpdateRule, theorems: Iterable[Theorem]) -> list[Verdict]:
 
 
 def _effort(made: Theorem) -> int:
-    """Cheap proofs first: those of one step, then those of many, then what rests on them."""
+    """Cheap proofs first: of one step, then of many; then what needs the rule twice, or sums, and
+    what rests on other theorems."""
     claim = made.claim
     if isinstance(claim, ClosedForm):
-        return 1 + any(form.has(sp.Sum) for _, form in claim.forms)
-    return 0 if isinstance(claim, OneStep | SameStep) else 3
+        return 3 if any(form.has(sp.Sum) for _, form in claim.forms) else 1
+    if isinstance(claim, SameStep):
+        return 2
+    return 0 if isinstance(claim, OneStep) else 4
 
 
 def _fails(check: Check, rule: UpdateRule, made: Theorem) -> bool:
