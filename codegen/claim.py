@@ -54,8 +54,8 @@ def check_claim(program: Program, variable: str, claim: Callable[..., object]) -
     unknown name and ShapeError for another shape.
     """
     if variable not in [i.name for i in program.variables]:
-        names = ", ".join(i.name for i in program.variables)
-        raise NotationError(f"{program.name}: no variable {variable}; variables: {names}")
+        variables = ", ".join(i.name for i in program.variables)
+        raise NotationError(f"{program.name}: no variable {variable}; variables: {variables}")
     program = _with_default_reduction(program)
     known = _vocabulary(program)
     arguments = list(inspect.signature(claim).parameters)
