@@ -4,7 +4,7 @@
 //
 //     Y = elu(X, alpha)   (N, K)
 //
-//     DX = elu'_x(X, alpha) * DY   (N, K)
+//     DX = elu_slope(Y, alpha) * DY   (N, K)
 //
 // Proved for every N and K (proof 3e59b8b6d8c0).
 // Conventions: elu'(0) = alpha.
@@ -22,12 +22,12 @@ GRADWRIGHT_INLINE Real elu(Real x, Real alpha) {
     return x != x ? x : value;
 }
 
-/// Piecewise((1, x > 0), (alpha*exp(x), True))
+/// Piecewise((1, y > 0), (alpha + y, True))
 template <class Real>
-GRADWRIGHT_INLINE Real elu_prime_x(Real x, Real alpha) {
-    const Real otherwise = alpha * math::exp(x);
-    const Real value = x > Real(0) ? Real(1) : otherwise;
-    return x != x ? x : value;
+GRADWRIGHT_INLINE Real elu_slope(Real y, Real alpha) {
+    const Real otherwise = alpha + y;
+    const Real value = y > Real(0) ? Real(1) : otherwise;
+    return y != y ? y : value;
 }
 
 /// The output Y.
@@ -41,13 +41,13 @@ void forward(Matrix<const Real> X, Real alpha, Matrix<Real> Y) {
 }
 
 /// The gradients, from the upstream gradient DY.
-/// DY (N, K); X (N, K); DX (N, K).
+/// DY (N, K); Y (N, K); DX (N, K).
 template <class Real>
-void backward(Matrix<const Real> DY, Matrix<const Real> X, Real alpha, Matrix<Real> DX) {
-    parallel_entries(7, [=](Index count, const Real* X, const Real* DY, Real* DX) {
+void backward(Matrix<const Real> DY, Matrix<const Real> Y, Real alpha, Matrix<Real> DX) {
+    parallel_entries(3, [=](Index count, const Real* Y, const Real* DY, Real* DX) {
         GRADWRIGHT_VECTORIZE
-        for (Index i = 0; i < count; ++i) DX[i] = elu_prime_x(X[i], alpha) * DY[i];
-    }, X, DY, DX);
+        for (Index i = 0; i < count; ++i) DX[i] = elu_slope(Y[i], alpha) * DY[i];
+    }, Y, DY, DX);
 }
 
 }  // namespace gradwright::elu

@@ -32,7 +32,7 @@ GRADWRIGHT_INLINE Real rectified_prime_x(Real x, Real slope) {
 
 /// Piecewise((0, x > 0), (x, True))
 template <class Real>
-GRADWRIGHT_INLINE Real rectified_prime_slope(Real x, Real slope) {
+GRADWRIGHT_INLINE Real rectified_prime_slope(Real x, Real /* slope */) {
     const Real value = x > Real(0) ? Real(0) : x;
     return x != x ? x : value;
 }

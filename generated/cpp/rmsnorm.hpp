@@ -3,10 +3,11 @@
 // Root-mean-square normalisation: every row is divided by the root of its mean square.
 //
 //     inv_rms = 1 / sqrt(rows_mean(X^2) + epsilon)   (N,)
-//     Y       = gamma * X * inv_rms                  (N, K)
+//     Z       = X * inv_rms                          (N, K)
+//     Y       = gamma * Z                            (N, K)
 //
-//     DX     = inv_rms * (gamma * DY - rows_sum(gamma * X * inv_rms * DY) * X * inv_rms / K)   (N, K)
-//     Dgamma = columns_sum(X * inv_rms * DY)                                                   (K,)
+//     DX     = inv_rms * (gamma * DY - rows_sum(gamma * Z * DY) * Z / K)   (N, K)
+//     Dgamma = columns_sum(Z * DY)                                         (K,)
 //
 // Proved for every N and K (proof b83936bdba91).
 #pragma once
@@ -31,7 +32,10 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Real epsilon, Matri
             const Real inv_rms_n = Real(math::inv_sqrt(double(mean_X + epsilon)));
             inv_rms[n] = inv_rms_n;
             GRADWRIGHT_VECTORIZE
-            for (Index k = 0; k < K; ++k) Y_n[k] = inv_rms_n * gamma[k] * X_n[k];
+            for (Index k = 0; k < K; ++k) {
+                const Real Z = inv_rms_n * X_n[k];
+                Y_n[k] = gamma[k] * Z;
+            }
         }
     });
 }
@@ -48,13 +52,14 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
             const Real* X_n = X.row(n);
             const Real* DY_n = DY.row(n);
             Real* DX_n = DX.row(n);
-            const Real sum_gamma_X_inv_rms = sum<Real>(K, [=](Index k) {
-                return inv_rms_n * gamma[k] * X_n[k] * DY_n[k];
+            const Real sum_gamma_Z_DY = sum<Real>(K, [=](Index k) {
+                const Real Z = inv_rms_n * X_n[k];
+                return gamma[k] * Z * DY_n[k];
             });
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
-                DX_n[k] = inv_rms_n
-                    * (gamma[k] * DY_n[k] - sum_gamma_X_inv_rms * inv_rms_n / Real(K) * X_n[k]);
+                const Real Z = inv_rms_n * X_n[k];
+                DX_n[k] = inv_rms_n * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z);
             }
         }
     });
@@ -69,7 +74,8 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 Real Dgamma_part = 0;
                 for (Index r = 0; r < count(); ++r) {
                     const Index n = block + r;
-                    Dgamma_part += inv_rms_n[r] * X(n, k) * DY(n, k);
+                    const Real Z = inv_rms_n[r] * X(n, k);
+                    Dgamma_part += Z * DY(n, k);
                 }
                 Dgamma_sum[k - first] += Dgamma_part;
             }

@@ -4,7 +4,7 @@
 //
 //     Y = selu(X)   (N, K)
 //
-//     DX = selu'(X) * DY   (N, K)
+//     DX = selu_slope(Y) * DY   (N, K)
 //
 // Proved for every N and K (proof 71c3aadbabd8).
 // Conventions: selu'(0) = 87904967042368842997010876040615967103012290445610415488549141/50000000000000000000000000000000000000000000000000000000000000.
@@ -14,7 +14,7 @@
 
 namespace gradwright::selu {
 
-/// Piecewise((5253504936777402467096674926473*x/5000000000000000000000000000000, x > 0), (87904967042368842997010876040615967103012290445610415488549141*exp(x)/50000000000000000000000000000000000000000000000000000000000000 - 87904967042368842997010876040615967103012290445610415488549141/50000000000000000000000000000000000000000000000000000000000000, True))
+/// Piecewise((1.0507009873554805...*x, x > 0), (1.7580993408473769...*exp(x) - 1.7580993408473769..., True))
 template <class Real>
 GRADWRIGHT_INLINE Real selu(Real x) {
     const Real branch_1 = Real(1.0507009873554805) * x;
@@ -23,12 +23,12 @@ GRADWRIGHT_INLINE Real selu(Real x) {
     return x != x ? x : value;
 }
 
-/// Piecewise((5253504936777402467096674926473/5000000000000000000000000000000, x > 0), (87904967042368842997010876040615967103012290445610415488549141*exp(x)/50000000000000000000000000000000000000000000000000000000000000, True))
+/// Piecewise((1.0507009873554805..., y > 0), (1.7580993408473769... + y, True))
 template <class Real>
-GRADWRIGHT_INLINE Real selu_prime(Real x) {
-    const Real otherwise = Real(1.7580993408473768) * math::exp(x);
-    const Real value = x > Real(0) ? Real(1.0507009873554805) : otherwise;
-    return x != x ? x : value;
+GRADWRIGHT_INLINE Real selu_slope(Real y) {
+    const Real otherwise = Real(1.7580993408473768) + y;
+    const Real value = y > Real(0) ? Real(1.0507009873554805) : otherwise;
+    return y != y ? y : value;
 }
 
 /// The output Y.
@@ -42,13 +42,13 @@ void forward(Matrix<const Real> X, Matrix<Real> Y) {
 }
 
 /// The gradients, from the upstream gradient DY.
-/// DY (N, K); X (N, K); DX (N, K).
+/// DY (N, K); Y (N, K); DX (N, K).
 template <class Real>
-void backward(Matrix<const Real> DY, Matrix<const Real> X, Matrix<Real> DX) {
-    parallel_entries(7, [=](Index count, const Real* X, const Real* DY, Real* DX) {
+void backward(Matrix<const Real> DY, Matrix<const Real> Y, Matrix<Real> DX) {
+    parallel_entries(3, [=](Index count, const Real* Y, const Real* DY, Real* DX) {
         GRADWRIGHT_VECTORIZE
-        for (Index i = 0; i < count; ++i) DX[i] = selu_prime(X[i]) * DY[i];
-    }, X, DY, DX);
+        for (Index i = 0; i < count; ++i) DX[i] = selu_slope(Y[i]) * DY[i];
+    }, Y, DY, DX);
 }
 
 }  // namespace gradwright::selu

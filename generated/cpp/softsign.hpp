@@ -24,13 +24,11 @@ GRADWRIGHT_INLINE Real softsign(Real x) {
     return x != x ? x : value;
 }
 
-/// Piecewise((-x/(x + 1)**2 + 1/(x + 1), x > 0), (x/(1 - x)**2 + 1/(1 - x), True))
+/// Piecewise(((x + 1)**(-2), x > 0), ((x - 1)**(-2), True))
 template <class Real>
 GRADWRIGHT_INLINE Real softsign_prime(Real x) {
-    // Far out the value is constant, but the formula is infinity times 0.
-    x = math::at_most(math::at_least(x, Real(-1e+30)), Real(1e+30));
-    const Real branch_1 = Real(1) / (Real(1) + x) - x / math::square(Real(1) + x);
-    const Real otherwise = x / math::square(Real(1) - x) + Real(1) / (Real(1) - x);
+    const Real branch_1 = Real(1) / math::square(Real(1) + x);
+    const Real otherwise = Real(1) / math::square(x - Real(1));
     const Real value = x > Real(0) ? branch_1 : otherwise;
     return x != x ? x : value;
 }

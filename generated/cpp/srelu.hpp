@@ -36,7 +36,7 @@ GRADWRIGHT_INLINE Real s_shaped_prime_x(Real x, Real al, Real tl, Real ar, Real 
 
 /// Piecewise((-tl + x, tl >= x), (0, True))
 template <class Real>
-GRADWRIGHT_INLINE Real s_shaped_prime_al(Real x, Real al, Real tl, Real ar, Real tr) {
+GRADWRIGHT_INLINE Real s_shaped_prime_al(Real x, Real /* al */, Real tl, Real /* ar */, Real /* tr */) {
     const Real branch_1 = x - tl;
     const Real value = tl >= x ? branch_1 : Real(0);
     return x != x ? x : tl != tl ? tl : value;
@@ -44,7 +44,7 @@ GRADWRIGHT_INLINE Real s_shaped_prime_al(Real x, Real al, Real tl, Real ar, Real
 
 /// Piecewise((1 - al, tl >= x), (0, True))
 template <class Real>
-GRADWRIGHT_INLINE Real s_shaped_prime_tl(Real x, Real al, Real tl, Real ar, Real tr) {
+GRADWRIGHT_INLINE Real s_shaped_prime_tl(Real x, Real al, Real tl, Real /* ar */, Real /* tr */) {
     const Real branch_1 = Real(1) - al;
     const Real value = tl >= x ? branch_1 : Real(0);
     return x != x ? x : tl != tl ? tl : value;
@@ -52,7 +52,7 @@ GRADWRIGHT_INLINE Real s_shaped_prime_tl(Real x, Real al, Real tl, Real ar, Real
 
 /// Piecewise((0, tl >= x), (-tr + x, tr <= x), (0, True))
 template <class Real>
-GRADWRIGHT_INLINE Real s_shaped_prime_ar(Real x, Real al, Real tl, Real ar, Real tr) {
+GRADWRIGHT_INLINE Real s_shaped_prime_ar(Real x, Real /* al */, Real tl, Real /* ar */, Real tr) {
     const Real branch_2 = x - tr;
     const Real value = tl >= x ? Real(0) : tr <= x ? branch_2 : Real(0);
     return x != x ? x : tl != tl ? tl : tr != tr ? tr : value;
@@ -60,7 +60,7 @@ GRADWRIGHT_INLINE Real s_shaped_prime_ar(Real x, Real al, Real tl, Real ar, Real
 
 /// Piecewise((0, tl >= x), (1 - ar, tr <= x), (0, True))
 template <class Real>
-GRADWRIGHT_INLINE Real s_shaped_prime_tr(Real x, Real al, Real tl, Real ar, Real tr) {
+GRADWRIGHT_INLINE Real s_shaped_prime_tr(Real x, Real /* al */, Real tl, Real ar, Real tr) {
     const Real branch_2 = Real(1) - ar;
     const Real value = tl >= x ? Real(0) : tr <= x ? branch_2 : Real(0);
     return x != x ? x : tl != tl ? tl : tr != tr ? tr : value;

@@ -6,7 +6,7 @@
 //     S = (1 - smoothing) * T + smoothing / 2               (N, K)
 //     L = elements_sum(W * (softplus(Z) - S * Z)) * scale   scalar
 //
-//     DZ = -DL * scale * W * S + DL * scale * W * softplus'(Z)   (N, K)
+//     DZ = class_weight * scale * DL * weight * (softplus'(Z) - S)   (N, K)
 //
 // Proved for every N and K (proof a288e9c6634b).
 // scale = 1 / N, or 1 for reduction="sum".
@@ -62,15 +62,14 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const Real> weight
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
         for (Index n = first; n < last; ++n) {
-            const Real weight_n = weight[n];
             const auto T_n = T.row(n);
+            const Real weight_n = weight[n];
             const Real* Z_n = Z.row(n);
             Real* DZ_n = DZ.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
-                const Real W = weight_n * class_weight[k];
                 const Real S = (Real(1) - smoothing) * T_n[k] + Real(0.5) * smoothing;
-                DZ_n[k] = DL * scale * W * softplus_prime(Z_n[k]) - DL * scale * W * S;
+                DZ_n[k] = scale * DL * weight_n * class_weight[k] * (softplus_prime(Z_n[k]) - S);
             }
         }
     });

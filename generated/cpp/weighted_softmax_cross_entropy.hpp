@@ -8,7 +8,7 @@
 //     log_Y   = Z - log_sum                            (N, K)
 //     L       = -elements_sum(W * S * log_Y) * scale   scalar
 //
-//     DZ = scale * DL * weight * (class_weight * (-smoothing / K + (smoothing - 1) * T) + (smoothing * rows_sum(class_weight) / K + (1 - smoothing) * rows_sum(class_weight * T)) * exp(log_Y))   (N, K)
+//     DZ = scale * DL * weight * (rows_sum(class_weight * S) * exp(log_Y) - class_weight * S)   (N, K)
 //
 // Proved for every N and K (proof 0b2545408b0d).
 // scale = 1 / N, or 1 for reduction="sum".
@@ -61,7 +61,6 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const Real> weight
               Vector<const Real> class_weight, Vector<const double> log_sum, Real smoothing,
               Real scale, Matrix<Real> DZ) {
     const Index N = Z.rows, K = Z.cols;
-    const double sum_class_weight = sum<double>(K, [=](Index k) { return class_weight[k]; });
     parallel_for(N, 7 * K, [=](Index first, Index last) {
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
@@ -69,16 +68,16 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const Real> weight
             const double log_sum_n = log_sum[n];
             const Real weight_n = weight[n];
             Real* DZ_n = DZ.row(n);
-            const Real sum_class_weight_T = sum<Real>(K, [=](Index k) {
-                return class_weight[k] * T_n[k];
+            const Real sum_class_weight_S = sum<Real>(K, [=](Index k) {
+                const Real S = (Real(1) - smoothing) * T_n[k] + smoothing / Real(K);
+                return class_weight[k] * S;
             });
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
+                const Real S = (Real(1) - smoothing) * T_n[k] + smoothing / Real(K);
                 const Real log_Y = math::difference(Z_n[k], log_sum_n);
                 DZ_n[k] = scale * DL * weight_n
-                    * (class_weight[k] * ((smoothing - Real(1)) * T_n[k] - smoothing / Real(K))
-                    + (smoothing * Real(sum_class_weight) / Real(K) + (Real(1) - smoothing)
-                    * sum_class_weight_T) * math::exp_nonpositive(log_Y));
+                    * (sum_class_weight_S * math::exp_nonpositive(log_Y) - class_weight[k] * S);
             }
         }
     });

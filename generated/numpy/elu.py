@@ -3,7 +3,7 @@
 
     Y = elu(X, alpha)   (N, K)
 
-    DX = elu'_x(X, alpha) * DY   (N, K)
+    DX = elu_slope(Y, alpha) * DY   (N, K)
 
 Proved for every N and K (proof 3e59b8b6d8c0).
 Conventions: elu'(0) = alpha.
@@ -35,7 +35,7 @@ def forward(X: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
         ("X", X, ("N", "K")),
     )
     N, K = sizes["N"], sizes["K"]
-    alpha = _nonnegative("alpha", alpha)
+    alpha = _positive("alpha", alpha)
     Y = _result(out, "Y", (N, K), dtype, X)
     for rows in _row_blocks(N, K):
         Y[rows] = _elu(X[rows], alpha)
@@ -43,20 +43,20 @@ def forward(X: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
 
 
 @np.errstate(**_QUIET)
-def backward(DY: Array, X: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
+def backward(DY: Array, Y: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
-    Needs X as `forward` got or returned them. Returns DX.
+    Needs Y as `forward` got or returned them. Returns DX.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, Y], dtype, sizes = _check(
         ("DY", DY, ("N", "K")),
-        ("X", X, ("N", "K")),
+        ("Y", Y, ("N", "K")),
     )
     N, K = sizes["N"], sizes["K"]
-    alpha = _nonnegative("alpha", alpha)
-    DX = _result(out, "DX", (N, K), dtype, DY, X)
+    alpha = _positive("alpha", alpha)
+    DX = _result(out, "DX", (N, K), dtype, DY, Y)
     for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _elu_prime_x(X[rows], alpha), out=DX[rows])
+        np.multiply(DY[rows], _elu_slope(Y[rows], alpha), out=DX[rows])
     return _deliver("DX", DX, out)
 
 
@@ -68,7 +68,7 @@ def vjp(X: Array, alpha: float = 1.0) -> tuple[Any, Callable[[Any], Any]]:
     Y = forward(X, alpha)
 
     def pullback(DY: Any) -> Any:
-        return backward(DY, X, alpha)
+        return backward(DY, Y, alpha)
 
     return Y, pullback
 
@@ -78,9 +78,9 @@ def _elu(x, alpha):
     return np.where(x > 0, x, alpha * np.expm1(x))
 
 
-def _elu_prime_x(x, alpha):
-    """Piecewise((1, x > 0), (alpha*exp(x), True))."""
-    return np.where(x > 0, 1, alpha * np.exp(x))
+def _elu_slope(y, alpha):
+    """Piecewise((1, y > 0), (alpha + y, True))."""
+    return np.where(y > 0, 1, alpha + y)
 
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
@@ -132,11 +132,11 @@ def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
         raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
     return [np.require(array, requirements=("C", "A")) for array in arrays]
 
-def _nonnegative(name: str, value: Any) -> float:
-    """A hyperparameter >= 0."""
+def _positive(name: str, value: Any) -> float:
+    """A hyperparameter > 0."""
     number = _number(name, value)
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{_LAYER}: expected {name} >= 0, got {value}")
+    if not 0 < number < np.inf:
+        raise ValueError(f"{_LAYER}: expected {name} > 0, got {value}")
     return number
 
 def _number(name: str, value: Any) -> float:

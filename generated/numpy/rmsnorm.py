@@ -2,10 +2,11 @@
 """Root-mean-square normalisation: every row is divided by the root of its mean square.
 
     inv_rms = 1 / sqrt(rows_mean(X^2) + epsilon)   (N,)
-    Y       = gamma * X * inv_rms                  (N, K)
+    Z       = X * inv_rms                          (N, K)
+    Y       = gamma * Z                            (N, K)
 
-    DX     = inv_rms * (gamma * DY - rows_sum(gamma * X * inv_rms * DY) * X * inv_rms / K)   (N, K)
-    Dgamma = columns_sum(X * inv_rms * DY)                                                   (K,)
+    DX     = inv_rms * (gamma * DY - rows_sum(gamma * Z * DY) * Z / K)   (N, K)
+    Dgamma = columns_sum(Z * DY)                                         (K,)
 
 Proved for every N and K (proof b83936bdba91).
 """
@@ -59,7 +60,8 @@ def forward(X: Array, gamma: Array, epsilon: float = 1e-05, *, out: Any = None) 
     for rows in _row_blocks(N, K):
         mean_X = np.vecdot(X[rows], X[rows]) / max(K, 1)
         inv_rms[rows] = 1 / np.sqrt(mean_X + epsilon)
-        np.multiply(gamma * inv_rms[rows, None], X[rows], out=Y[rows])
+        Z = np.multiply(inv_rms[rows, None], X[rows], out=Y[rows])
+        np.multiply(gamma, Z, out=Y[rows])
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("inv_rms", inv_rms, out_inv_rms),
@@ -83,11 +85,12 @@ def backward(DY: Array, X: Array, gamma: Array, inv_rms: Array, *, out: Any = No
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X, gamma, inv_rms)
     Dgamma = np.zeros(K)
     for rows in _row_blocks(N, K):
-        sum_gamma_X_inv_rms = ((gamma * inv_rms[rows, None]) * X[rows] * DY[rows]).sum(axis=1)
+        Z = inv_rms[rows, None] * X[rows]
+        sum_gamma_Z_DY = np.vecdot(gamma * Z, DY[rows])
         np.multiply(gamma, DY[rows], out=DX[rows])
-        np.subtract(DX[rows], (sum_gamma_X_inv_rms[:, None] * inv_rms[rows, None] / K) * X[rows], out=DX[rows])
+        np.subtract(DX[rows], (sum_gamma_Z_DY[:, None] / K) * Z, out=DX[rows])
         np.multiply(DX[rows], inv_rms[rows, None], out=DX[rows])
-        Dgamma += (inv_rms[rows, None] * X[rows] * DY[rows]).sum(axis=0)
+        Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
     Dgamma = Dgamma.astype(dtype, copy=False)
     return Gradients(
         _deliver("DX", DX, out_DX),

@@ -3,7 +3,7 @@
 
     Y = selu(X)   (N, K)
 
-    DX = selu'(X) * DY   (N, K)
+    DX = selu_slope(Y) * DY   (N, K)
 
 Proved for every N and K (proof 71c3aadbabd8).
 Conventions: selu'(0) = 87904967042368842997010876040615967103012290445610415488549141/50000000000000000000000000000000000000000000000000000000000000.
@@ -42,19 +42,19 @@ def forward(X: Array, *, out: Any = None) -> Array:
 
 
 @np.errstate(**_QUIET)
-def backward(DY: Array, X: Array, *, out: Any = None) -> Array:
+def backward(DY: Array, Y: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
-    Needs X as `forward` got or returned them. Returns DX.
+    Needs Y as `forward` got or returned them. Returns DX.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, Y], dtype, sizes = _check(
         ("DY", DY, ("N", "K")),
-        ("X", X, ("N", "K")),
+        ("Y", Y, ("N", "K")),
     )
     N, K = sizes["N"], sizes["K"]
-    DX = _result(out, "DX", (N, K), dtype, DY, X)
+    DX = _result(out, "DX", (N, K), dtype, DY, Y)
     for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _selu_prime(X[rows]), out=DX[rows])
+        np.multiply(DY[rows], _selu_slope(Y[rows]), out=DX[rows])
     return _deliver("DX", DX, out)
 
 
@@ -66,19 +66,19 @@ def vjp(X: Array) -> tuple[Any, Callable[[Any], Any]]:
     Y = forward(X)
 
     def pullback(DY: Any) -> Any:
-        return backward(DY, X)
+        return backward(DY, Y)
 
     return Y, pullback
 
 
 def _selu(x):
-    """Piecewise((5253504936777402467096674926473*x/5000000000000000000000000000000, x > 0), (87904967042368842997010876040615967103012290445610415488549141*exp(x)/50000000000000000000000000000000000000000000000000000000000000 - 87904967042368842997010876040615967103012290445610415488549141/50000000000000000000000000000000000000000000000000000000000000, True)) in a form that stays finite."""
+    """Piecewise((1.0507009873554805...*x, x > 0), (1.7580993408473769...*exp(x) - 1.7580993408473769..., True)) in a form that stays finite."""
     return np.where(x > 0, 1.0507009873554805 * x, 1.7580993408473768 * np.expm1(x))
 
 
-def _selu_prime(x):
-    """Piecewise((5253504936777402467096674926473/5000000000000000000000000000000, x > 0), (87904967042368842997010876040615967103012290445610415488549141*exp(x)/50000000000000000000000000000000000000000000000000000000000000, True))."""
-    return np.where(x > 0, 5253504936777402467096674926473 / 5000000000000000000000000000000, 1.7580993408473768 * np.exp(x))
+def _selu_slope(y):
+    """Piecewise((1.0507009873554805..., y > 0), (1.7580993408473769... + y, True))."""
+    return np.where(y > 0, 5253504936777402467096674926473 / 5000000000000000000000000000000, 87904967042368842997010876040615967103012290445610415488549141 / 50000000000000000000000000000000000000000000000000000000000000 + y)
 
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:

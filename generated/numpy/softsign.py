@@ -78,10 +78,8 @@ def _softsign(x):
 
 
 def _softsign_prime(x):
-    """Piecewise((-x/(x + 1)**2 + 1/(x + 1), x > 0), (x/(1 - x)**2 + 1/(1 - x), True))."""
-    x = np.maximum(x, -1e+30)
-    x = np.minimum(x, 1e+30)
-    return np.where(x > 0, 1.0 / (1 + x) - x / np.square(1 + x), x / np.square(1 - x) + 1.0 / (1 - x))
+    """Piecewise(((x + 1)**(-2), x > 0), ((x - 1)**(-2), True))."""
+    return np.where(x > 0, 1.0 / np.square(1 + x), 1.0 / np.square(x - 1))
 
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:

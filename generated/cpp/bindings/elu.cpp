@@ -11,7 +11,7 @@ PyObject* forward(const Call& call) {
         using Real = decltype(zero);
         Size N("N"), K("K");
         Input<Real> X(call, 0, N, K);
-        const Real alpha = call.hyperparameter<Real>(1, Domain::nonnegative);
+        const Real alpha = call.hyperparameter<Real>(1, Domain::positive);
         Output<Real> Y(call, 0, N, K);
         run(N * K, elu::forward<Real>, X.matrix(), alpha, Y.matrix());
         return finish(call, Y);
@@ -23,10 +23,10 @@ PyObject* backward(const Call& call) {
         using Real = decltype(zero);
         Size N("N"), K("K");
         Input<Real> DY(call, 0, N, K);
-        Input<Real> X(call, 1, N, K);
-        const Real alpha = call.hyperparameter<Real>(2, Domain::nonnegative);
+        Input<Real> Y(call, 1, N, K);
+        const Real alpha = call.hyperparameter<Real>(2, Domain::positive);
         Output<Real> DX(call, 0, N, K);
-        run(N * K, elu::backward<Real>, DY.matrix(), X.matrix(), alpha, DX.matrix());
+        run(N * K, elu::backward<Real>, DY.matrix(), Y.matrix(), alpha, DX.matrix());
         return finish(call, DX);
     });
 }
@@ -35,9 +35,9 @@ Layer layer(
     "elu", "The exponential linear unit: negative entries approach -alpha.\n\nProved for every N and K (proof 3e59b8b6d8c0).\nConventions: elu'(0) = alpha.",
     {"forward", forward, {{"X"}, {"alpha", 1.0}}, {"Y"},
      "forward(X, alpha=1.0, *, out=None)\n--\n\nThe exponential linear unit: negative entries approach -alpha." },
-    {"backward", backward, {{"DY"}, {"X"}, {"alpha", 1.0}}, {"DX"},
-     "backward(DY, X, alpha=1.0, *, out=None)\n--\n\nThe gradients from the upstream gradient DY." },
-    {{Saved::argument, 0}, {Saved::argument, 1}},
+    {"backward", backward, {{"DY"}, {"Y"}, {"alpha", 1.0}}, {"DX"},
+     "backward(DY, Y, alpha=1.0, *, out=None)\n--\n\nThe gradients from the upstream gradient DY." },
+    {{Saved::result, 0}, {Saved::argument, 1}},
     "vjp(X, alpha=1.0)\n--\n\nThe output and its pullback.");
 
 }  // namespace

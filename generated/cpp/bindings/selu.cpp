@@ -22,9 +22,9 @@ PyObject* backward(const Call& call) {
         using Real = decltype(zero);
         Size N("N"), K("K");
         Input<Real> DY(call, 0, N, K);
-        Input<Real> X(call, 1, N, K);
+        Input<Real> Y(call, 1, N, K);
         Output<Real> DX(call, 0, N, K);
-        run(N * K, selu::backward<Real>, DY.matrix(), X.matrix(), DX.matrix());
+        run(N * K, selu::backward<Real>, DY.matrix(), Y.matrix(), DX.matrix());
         return finish(call, DX);
     });
 }
@@ -33,9 +33,9 @@ Layer layer(
     "selu", "The scaled exponential linear unit: a standard normal input keeps mean 0 and variance 1.\n\nProved for every N and K (proof 71c3aadbabd8).\nConventions: selu'(0) = 87904967042368842997010876040615967103012290445610415488549141/50000000000000000000000000000000000000000000000000000000000000.",
     {"forward", forward, {{"X"}}, {"Y"},
      "forward(X, *, out=None)\n--\n\nThe scaled exponential linear unit: a standard normal input keeps mean 0 and variance 1." },
-    {"backward", backward, {{"DY"}, {"X"}}, {"DX"},
-     "backward(DY, X, *, out=None)\n--\n\nThe gradients from the upstream gradient DY." },
-    {{Saved::argument, 0}},
+    {"backward", backward, {{"DY"}, {"Y"}}, {"DX"},
+     "backward(DY, Y, *, out=None)\n--\n\nThe gradients from the upstream gradient DY." },
+    {{Saved::result, 0}},
     "vjp(X)\n--\n\nThe output and its pullback.");
 
 }  // namespace
