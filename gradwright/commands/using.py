@@ -31,7 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
         if data is None:
             data, what = samples.train, "training"
     else:
-        source = _source(given, options.data)
+        source = _source(given, about, options.data)
         data = about.relabelled(about.applied(source.read(), given["dtype"]))
         what = source.name
     found = _measured(net, data, about)
@@ -55,15 +55,20 @@ def _measured(net: MLP, data: Dataset, about: Description) -> dict[str, float]:
         raise UsageError(f"{data.name}: {error}") from None
 
 
-def _source(given: Settings, name: str, **more: Any) -> Source:
-    """Other samples, read as those of the training were."""
-    options = dict(Source.of(given).options)
-    options.pop("seed", None)
-    if name.lower().endswith(".npz"):
-        options = {key: value for key, value in options.items() if key == "task"}
-    elif not name.lower().endswith(".csv"):
-        options = {}
-    return Source(name, options | more)
+def _source(given: Settings, about: Description, name: str, unlabelled: bool = False) -> Source:
+    """Other samples, read as those of the training were: their targets are of the same kind."""
+    ending = name.lower().rpartition(".")[2]
+    options: dict[str, Any] = {}
+    if ending in ("csv", "npz"):
+        options["task"] = "regression" if about.classes is None else "classification"
+        if unlabelled:
+            options["unlabelled"] = True
+    if ending == "csv":
+        kept = ("delimiter",) if unlabelled else ("delimiter", "label")
+        options |= {key: given[key] for key in kept if given[key] is not None}
+    elif unlabelled and ending != "npz":
+        raise UsageError("--no-label is for csv and npz files")
+    return Source(name, options)
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -72,10 +77,7 @@ def predict(options: argparse.Namespace) -> int:
     about = Description.read(options.folder)
     if options.probabilities and about.classes is None:
         raise UsageError("--probabilities is for classes; this run predicts numbers")
-    more = {"unlabelled": True} if options.no_label else {}
-    source = _source(given, options.data, **more)
-    if options.no_label:
-        source = Source(source.name, {k: v for k, v in source.options.items() if k != "label"})
+    source = _source(given, about, options.data, options.no_label)
     data = about.applied(source.read(), given["dtype"])
     text = _table(net, data, about, options.probabilities)
     if options.out is None:

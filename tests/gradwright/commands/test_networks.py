@@ -72,13 +72,21 @@ def test_a_table_with_texts_is_trained_on_and_predicted_by_name(
     assert "no class 'horse'" in capsys.readouterr().err
 
 
-def test_a_regression_is_scored_by_r2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_regression_is_scored_by_r2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["train", "--data", "sine", "--layers", "1-16-1", "--activation", "tanh"]
     more = ["--epochs", "60", "--learning-rate", "0.02", "--out", "run", "--quiet"]
     assert main([*arguments, *more, "--picture", "no"]) == 0
     capsys.readouterr()
     assert main(["evaluate", "run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["r2"] > 0.9
+    (tmp_path / "whole.csv").write_text("x,y\n0.0,0\n1.5707963,1\n-1.5707963,-1\n")
+    assert main(["evaluate", "run", "--data", "whole.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["r2"] > 0.9
+    assert main(["predict", "run", "--data", "sine", "--no-label"]) == 2
+    assert main(["predict", "run", "--data", "whole.csv"]) == 0
+    assert capsys.readouterr().out.count("\n") == 4
 
 
 def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path: Path) -> None:
