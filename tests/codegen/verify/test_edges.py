@@ -34,7 +34,7 @@ FAULTS = [
     ("softmax", "row of -inf", "np.maximum(E.sum(axis=1), 1)", "E.sum(axis=1)"),
     ("relu", "kinks", "(x > 0).astype", "(x >= 0).astype"),
     ("relu", "NaN", "np.maximum(x, 0, out=out)", "np.fmax(x, 0, out=out)"),
-    ("leaky_relu", "NaN", "if unknown.any():", "if False:"),
+    ("leaky_relu", "NaN", "if np.isnan(x.max(initial=-np.inf)):", "if False:"),
     ("silu", "limits", "x = np.maximum(x, -10000)", "pass"),
     ("batchnorm", "one sample", 'if sizes["N"] == 1:', "if False:"),
     ("batchnorm", "constant data", "mu += X[:1].sum(axis=0)", "mu = X.sum(axis=0, dtype=float) / max(N, 1)"),
