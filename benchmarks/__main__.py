@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -15,9 +17,12 @@ from .timing import bandwidth
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "all"),
+    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "training", "all"),
                         default="all")  # fmt: skip
-    part = parser.parse_args().part
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"),
+                        help="folder for JSON and pictures")  # fmt: skip
+    given = parser.parse_args()
+    part = given.part
     console = Console(width=120)
     console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     if part in ("kernels", "all"):
@@ -26,6 +31,17 @@ def main() -> None:
         _arrays(console)
     if part in ("networks", "all"):
         _networks(console)
+    if part in ("training", "all"):
+        _training(console, given.out)
+
+
+def _training(console: Console, folder: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        console.print("PyTorch is not installed and left out; `make bench` installs it")
+        return
+    from . import training_report
+
+    training_report.run(console, folder)
 
 
 def _kernels(console: Console) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,32 +102,142 @@ def torch_dense(sizes: tuple[int, ...], batch: int, optimizer: str, threads: int
     return run
 
 
-def measure_dense(threads: int, names: list[str] | None = None) -> list[dict[str, Any]]:
+def _patterns(sizes: tuple[int, ...], density: float) -> list[tuple[Array, Array, Array]]:
+    """Values, column indices and row starts of every layer: those of our own network."""
+    from gradwright.layer import initial_arrays
+    from gradwright.specification import specify
+
+    names = ["relu"] * (len(sizes) - 2) + ["softmax"]
+    arrays = initial_arrays(specify(sizes, names, density=density))
+    numbers = range(1, len(sizes))
+    return [tuple(arrays[f"layer{n}.W.{part}"] for part in ("values", "indices", "indptr"))
+            for n in numbers]  # type: ignore[misc]  # fmt: skip
+
+
+def torch_csr(sizes: tuple[int, ...], batch: int, threads: int, density: float) -> Run:
+    """PyTorch CSR tensors, features by samples, with sampled_addmm for the gradient of weights."""
+    import torch
+
+    torch.set_num_threads(threads)
+    X, labels = batch_of(sizes, batch)
+    XT, onehot = torch.from_numpy(np.ascontiguousarray(X.T)), np.eye(sizes[-1], dtype=np.float32)
+    T = torch.from_numpy(np.ascontiguousarray(onehot[labels].T))
+    layers = []
+    for (values, col, row), (D, K) in zip(
+        _patterns(sizes, density), itertools.pairwise(sizes), strict=True
+    ):
+        rows = np.repeat(np.arange(K), np.diff(row))
+        order = np.lexsort((rows, col))
+        index = [torch.from_numpy(np.ascontiguousarray(a, np.int32)) for a in
+                 (row, col, np.searchsorted(col[order], np.arange(D + 1)), rows[order])]  # fmt: skip
+        layers.append(
+            (
+                torch.from_numpy(values.copy()),
+                torch.zeros(K, 1),
+                index,
+                torch.from_numpy(order),
+                (K, D),
+            )
+        )
+
+    def step() -> None:
+        A = [XT]
+        for number, (w, b, index, _, shape) in enumerate(layers):
+            W = torch.sparse_csr_tensor(index[0], index[1], w, shape, check_invariants=False)
+            Z = torch.sparse.mm(W, A[-1]) + b
+            A.append(torch.relu_(Z) if number + 1 < len(layers) else Z)
+        D = (torch.softmax(A[-1], 0) - T) / batch
+        for number in reversed(range(len(layers))):
+            w, b, index, order, shape = layers[number]
+            zero = torch.sparse_csr_tensor(
+                index[0], index[1], torch.zeros_like(w), shape, check_invariants=False
+            )
+            DW = torch.sparse.sampled_addmm(zero, D, A[number].T, beta=0.0).values()
+            DX = None
+            if number:
+                WT = torch.sparse_csr_tensor(
+                    index[2], index[3], w[order], shape[::-1], check_invariants=False
+                )
+                DX = torch.sparse.mm(WT, D) * (A[number] > 0)
+            w -= 1e-4 * DW
+            b -= 1e-4 * D.sum(1, keepdim=True)
+            D = DX
+
+    return lambda steps: [step() for _ in range(steps)]
+
+
+def scipy_csr(sizes: tuple[int, ...], batch: int, density: float) -> Run:
+    """SciPy CSR products; gradients of weights as dense products of a few rows, then sampled."""
+    from scipy.sparse import csr_array
+
+    X, labels = batch_of(sizes, batch)
+    XT = np.ascontiguousarray(X.T)
+    T = np.eye(sizes[-1], dtype=np.float32)[labels].T
+    weights, biases = [], []
+    for (values, col, row), (D, K) in zip(
+        _patterns(sizes, density), itertools.pairwise(sizes), strict=True
+    ):
+        weights.append(csr_array((values.copy(), col, row), (K, D)))
+        biases.append(np.zeros((K, 1), np.float32))
+
+    def sampled(W: Any, D: Array, A: Array) -> Array:
+        found = np.empty_like(W.data)
+        rows = max(W.shape[0] // 10, 4)
+        for first in range(0, W.shape[0], rows):
+            last = min(first + rows, W.shape[0])
+            block = D[first:last] @ A.T
+            own = slice(W.indptr[first], W.indptr[last])
+            at = np.repeat(np.arange(last - first), np.diff(W.indptr[first : last + 1]))
+            found[own] = block[at, W.indices[own]]
+        return found
+
+    def step() -> None:
+        A = [XT]
+        for number, (W, b) in enumerate(zip(weights, biases, strict=True)):
+            Z = W @ A[-1] + b
+            A.append(np.maximum(Z, 0) if number + 1 < len(weights) else Z)
+        E = np.exp(A[-1] - A[-1].max(axis=0))
+        D = (E / E.sum(axis=0) - T) / np.float32(batch)
+        for number in reversed(range(len(weights))):
+            W = weights[number]
+            DW = sampled(W, D, A[number])
+            DX = (W.T @ D) * (A[number] > 0) if number else D
+            W.data -= np.float32(1e-4) * DW
+            biases[number] -= np.float32(1e-4) * D.sum(axis=1, keepdims=True)
+            D = DX
+
+    return lambda steps: [step() for _ in range(steps)]
+
+
+Row = dict[str, Any]
+
+
+def measure_dense(threads: int, names: Sequence[str] = ()) -> Iterator[Row]:
     """One row for each network and optimizer."""
-    rows = []
     for name, (sizes, batch) in NETWORKS.items():
         if names and name not in names:
             continue
         for optimizer in ("gradient_descent", "adam"):
             found = interleaved({
                 "gradwright": ours(sizes, batch, optimizer, threads),
-                "torch": torch_dense(sizes, batch, optimizer, threads),
+                "PyTorch": torch_dense(sizes, batch, optimizer, threads),
             })  # fmt: skip
-            rows.append(
-                {"network": name, "optimizer": optimizer, "threads": threads, "seconds": found}
-            )
-    return rows
+            yield {"network": name, "optimizer": optimizer, "threads": threads, "seconds": found}
 
 
-def measure_sparse(threads: int, densities: tuple[float, ...] = DENSITIES) -> list[dict[str, Any]]:
-    """3072-1024-512-10 with a batch of 100, gradient descent, one row for each density."""
-    sizes, batch = NETWORKS["3072-1024-512-10, 100"]
-    rows = []
+def measure_sparse(
+    threads: int, densities: Sequence[float] = DENSITIES, network: str = "3072-1024-512-10, 100"
+) -> Iterator[Row]:
+    """Gradient descent, one row for each density."""
+    sizes, batch = NETWORKS[network]
     for density in densities:
-        found = interleaved({
+        contenders = {
             "gradwright": ours(sizes, batch, "gradient_descent", threads, density),
             "gradwright, dense": ours(sizes, batch, "gradient_descent", threads),
-            "torch, dense": torch_dense(sizes, batch, "gradient_descent", threads),
-        })  # fmt: skip
-        rows.append({"density": density, "threads": threads, "seconds": found})
-    return rows
+            "PyTorch, dense": torch_dense(sizes, batch, "gradient_descent", threads),
+            "PyTorch CSR": torch_csr(sizes, batch, threads, density),
+        }
+        if threads == 1:
+            contenders["SciPy CSR"] = scipy_csr(sizes, batch, density)
+        yield {"network": network, "density": density, "threads": threads,
+               "seconds": interleaved(contenders)}  # fmt: skip

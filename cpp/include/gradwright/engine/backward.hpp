@@ -195,14 +195,18 @@ private:
             map_samples_backward(member, layer);
             rows = false;
         } else {
-            part.for_each_group(3 * sizeof(Real), [&](Part group) { activate_backward(layer, group); });
+            part.for_each_group(3 * sizeof(Real), [&](Part group) {
+                activate_backward(layer, group);
+                if (layer.batchnorm) return;
+                bound(member, 2 * layer.number - 1, group.template of<const Real>(layer.gradient.data()));
+            });
         }
-        if (layer.batchnorm || !rows) {
-            member.barrier();
+        if (layer.batchnorm || layer.by_rows()) {
+            if (!rows) member.barrier();
             part = own_rows(member, layer.outputs);
+            if (layer.batchnorm) normalise_backward(member, layer, part);
+            bound(member, 2 * layer.number - 1, part.template of<const Real>(layer.gradient.data()));
         }
-        if (layer.batchnorm) normalise_backward(member, layer, part);
-        bound(member, 2 * layer.number - 1, part.template of<const Real>(layer.gradient.data()));
         member.barrier();
     }
 

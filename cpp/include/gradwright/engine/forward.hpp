@@ -134,9 +134,11 @@ protected:
 
     void pass_forward(const Member& member, Rows<Real> X, bool training) {
         const auto [first, last] = member.share(inputs(), 16);
-        transpose<Real>(X.count, first, last, X, input_.data(), stride_);
+        Part{first, last, 0, width_, stride_}.for_each_group(sizeof(Real), [&](Part group) {
+            transpose<Real>(X.count, group.first_row, group.last_row, X, input_.data(), stride_);
+            if (training) bound(member, 0, group.template of<const Real>(input_.data()));
+        });
         if (training) {
-            bound(member, 0, Part{first, last, 0, width_, stride_}.template of<const Real>(input_.data()));
             const auto mine = member.share(samples_, 16);
             for (const Layer<Real>& layer : layers_) {
                 if (layer.dropout == 0) continue;
@@ -166,9 +168,16 @@ protected:
                     }
                 }
             } else {
-                part.for_each_group(3 * sizeof(Real), [&](Part group) { activate(layer, group, training); });
+                part.for_each_group(3 * sizeof(Real), [&](Part group) {
+                    activate(layer, group, training);
+                    if (training) bound(member, 2 * layer.number, group.template of<const Real>(layer.output()));
+                });
             }
-            if (training) bound(member, 2 * layer.number, part.template of<const Real>(layer.output()));
+            if (training && layer.by_rows()) {
+                member.barrier();
+                const Part own = own_rows(member, layer.outputs);
+                bound(member, 2 * layer.number, own.template of<const Real>(layer.output()));
+            }
             member.barrier();
         }
     }
@@ -273,7 +282,7 @@ protected:
 
     std::size_t bound_row() const { return (2 * layers_.size() + 2 + 15) / 16 * 16; }
 
-    /// Remember the largest magnitude in this member's part: of the input at 0, the output of layer l at 2 l, the
+    /// Remember the largest magnitude seen by this member since `begin`: of the input at 0, the output of layer l at 2 l, the
     /// gradient of its linear map at 2 l - 1. Bit patterns of magnitudes are in order, NaN above all.
     void bound(const Member& member, std::uint64_t place, Matrix<const Real> part) {
         constexpr Bits magnitude = ~Bits(0) >> 1;
@@ -287,7 +296,8 @@ protected:
                 largest = std::max(largest, bits & magnitude);
             }
         }
-        bounds_[static_cast<std::size_t>(member.index) * bound_row() + place] = largest;
+        Bits& known = bounds_[static_cast<std::size_t>(member.index) * bound_row() + place];
+        known = std::max(known, largest);
     }
 
     double largest(std::uint64_t place) const {
