@@ -39,6 +39,8 @@ from .verify.sizes import SmallModel
 # factor, and fastest with batch normalisation, whose outputs are quotients of sums.
 WITHIN_REACH = 2
 WITHIN_REACH_OF_FACTORS = 3
+# Judging one takes a quarter of a second.
+_MUTANTS = 15
 _FACTORS = frozenset({"relu", "sigmoid", "tanh", "softplus", "softmax"})
 
 
@@ -119,7 +121,7 @@ def reject_mutants(found: NetworkDerivation) -> int:
     assert found.proof is not None
     sizes = _sizes(found.composition, found.program)
     checker = ExactChecker(found.program, found.gradients, proof=found.proof, sizes=sizes)
-    result = run_mutants(found.program, found.gradients, found.proof, checker)
+    result = run_mutants(found.program, found.gradients, found.proof, checker, _MUTANTS)
     if result.survivors:
         survivors = ", ".join(mutant.description for mutant in result.survivors)
         raise ProofFailure(f"{found.name}: undetected: {survivors}")

@@ -87,8 +87,10 @@ class MutantReport:
         return tuple(v for v in self.verdicts if not v.is_equivalent)
 
 
-def mutants(program: Program, gradients: Sequence[tuple[str, Expr]]) -> list[Mutant]:
-    """At most `LARGEST_COUNT` different mutants, taking one of each kind and variable in turn."""
+def mutants(
+    program: Program, gradients: Sequence[tuple[str, Expr]], count: int = LARGEST_COUNT
+) -> list[Mutant]:
+    """At most `count` different mutants, taking one of each kind and variable in turn."""
     names = dict(program.names) | {program.output: program.output_name}
     queues: dict[tuple[str, str], list[Mutant]] = {}
     seen: set[tuple[str, Expr]] = set(gradients)
@@ -106,7 +108,7 @@ def mutants(program: Program, gradients: Sequence[tuple[str, Expr]]) -> list[Mut
             queue.append(Mutant(name, description, variable, mutated))
     turns = itertools.zip_longest(*(queues[key] for key in sorted(queues)))
     found = [mutant for turn in turns for mutant in turn if mutant is not None]
-    return sorted(found[:LARGEST_COUNT], key=lambda mutant: mutant.name)
+    return sorted(found[:count], key=lambda mutant: mutant.name)
 
 
 def run_mutants(
@@ -114,14 +116,15 @@ def run_mutants(
     gradients: Sequence[tuple[str, Expr]],
     proof: Proof | None = None,
     checker: ExactChecker | None = None,
+    count: int = LARGEST_COUNT,
 ) -> MutantReport:
-    """Judge every mutant of the gradients by the proof and by the exact check."""
+    """Judge at most `count` mutants of the gradients by the proof and by the exact check."""
     proof = proof or route_b(program)
     checker = checker or ExactChecker(program, gradients, proof=proof)
     wanted = dict(proof.gradients)
     entries = {name: proof.entries(program, name) for name in wanted}
     verdicts = []
-    for mutant in mutants(program, gradients):
+    for mutant in mutants(program, gradients, count):
         claim = [(mutant.variable, mutant.gradient)]
         entry = entries[mutant.variable]
         proved = _is_proved(wanted[mutant.variable], mutant.gradient, entry, program.facts)
