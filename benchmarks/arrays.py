@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import tracemalloc
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,10 +27,14 @@ class Row:
         return self.seconds["by hand"] / self.seconds["generated"]
 
 
-def _generated(layer: str, X: Array, DY: Array) -> Contender:
+def _arguments(layer: str, X: Array) -> tuple[Array, ...]:
+    """Those of forward."""
+    ones, zeros = np.ones(X.shape[1], X.dtype), np.zeros(X.shape[1], X.dtype)
+    return (X, ones, zeros) if layer in ("batchnorm", "layernorm") else (X,)
+
+
+def _generated(layer: str, arguments: tuple[Array, ...], DY: Array) -> Contender:
     module = importlib.import_module(f"gradwright.generated.numpy.{layer}")
-    extra = (np.ones(X.shape[1], X.dtype), np.zeros(X.shape[1], X.dtype))
-    arguments = (X, *extra) if layer in ("batchnorm", "layernorm") else (X,)
 
     def run() -> object:
         _, pullback = module.vjp(*arguments)
@@ -56,9 +61,10 @@ def measure() -> list[Row]:
         for size in ((64, 10), (1024, 512), (8192, 1024)):
             X = rng.normal(size=size).astype(np.float32)
             DY = rng.normal(size=size).astype(np.float32)
-            run = _generated(layer, X, DY)
+            arguments = _arguments(layer, X)
+            run = _generated(layer, arguments, DY)
             contenders: dict[str, Contender] = {
-                "generated": run, "by hand": lambda f=by_hand, x=X, d=DY: f(x, d),  # type: ignore[misc]
+                "generated": run, "by hand": partial(by_hand, *arguments, DY),
             }  # fmt: skip
             memory = _temporaries(run, 2 * X.nbytes) / X.nbytes
             rows.append(Row(layer, size, interleaved(contenders), memory))

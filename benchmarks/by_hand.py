@@ -2,10 +2,14 @@
 
 Each function is a forward and a backward pass, and keeps what the generated one promises: arguments
 are checked, warnings are silent, NaN stays NaN, means are exact for constant data and hold their
-digits for data far from zero.
+digits for data far from zero. They may keep what the generated modules compute again, and gelu may
+use SciPy, which those do without.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -87,37 +91,54 @@ def _centred(X: Array, axis: int) -> Array:
     return Z
 
 
+def check_columns(X: Array, **vectors: Array) -> None:
+    """TypeError or ValueError unless all are rows that fit X."""
+    for name, vector in vectors.items():
+        if not isinstance(vector, np.ndarray) or vector.dtype != X.dtype:
+            raise TypeError(f"{name} is no array of {X.dtype}")
+        if vector.shape != X.shape[1:]:
+            raise ValueError(f"{name} has shape {vector.shape}, expected {X.shape[1:]}")
+
+
 @np.errstate(all="ignore")
-def batchnorm(X: Array, DY: Array) -> Array:
+def batchnorm(X: Array, gamma: Array, beta: Array, DY: Array) -> tuple[Array, Array, Array]:
     check(X=X)
+    check_columns(X, gamma=gamma, beta=beta)
     n = len(X)
     Z = _centred(X, 0)
-    s = (1 / np.sqrt(np.einsum("nk,nk->k", Z, Z) / n + 1e-5)).astype(X.dtype)
-    Z *= s
-    Z * X.dtype.type(1) + X.dtype.type(0)
-    check(DY=DY, X=X)
-    DX = Z * (np.einsum("nk,nk->k", Z, DY) / n)
+    inv_std = (1 / np.sqrt(np.einsum("nk,nk->k", Z, Z) / n + 1e-5)).astype(X.dtype)
+    Z *= inv_std
+    Y = gamma * Z
+    Y += beta
+    check(DY=DY, Z=Z)
+    Dgamma, Dbeta = np.einsum("nk,nk->k", Z, DY), DY.sum(axis=0)
+    DX = Z * (Dgamma / n)
     np.subtract(DY, DX, out=DX)
-    DX -= DY.mean(axis=0)
-    DX *= s
-    return DX
+    DX -= Dbeta / n
+    DX *= gamma * inv_std
+    return DX, Dgamma, Dbeta
 
 
 @np.errstate(all="ignore")
-def layernorm(X: Array, DY: Array) -> Array:
+def layernorm(X: Array, gamma: Array, beta: Array, DY: Array) -> tuple[Array, Array, Array]:
     check(X=X)
+    check_columns(X, gamma=gamma, beta=beta)
     k = X.shape[1]
     Z = _centred(X, 1)
-    s = (1 / np.sqrt(np.vecdot(Z, Z)[:, None] / k + 1e-5)).astype(X.dtype)
-    Z *= s
-    Z * X.dtype.type(1) + X.dtype.type(0)
-    check(DY=DY, X=X)
-    np.einsum("nk,nk->k", Z, DY)
-    DX = Z * (np.vecdot(Z, DY)[:, None] / k)
-    np.subtract(DY, DX, out=DX)
-    DX -= DY.mean(axis=1, keepdims=True)
-    DX *= s
-    return DX
+    inv_std = (1 / np.sqrt(np.vecdot(Z, Z)[:, None] / k + 1e-5)).astype(X.dtype)
+    Z *= inv_std
+    Y = gamma * Z
+    Y += beta
+    check(DY=DY, Z=Z)
+    Dgamma, Dbeta = np.einsum("nk,nk->k", Z, DY), DY.sum(axis=0)
+    scaled = gamma * DY
+    DX = Z * (np.vecdot(Z, scaled)[:, None] / k)
+    np.subtract(scaled, DX, out=DX)
+    DX -= scaled.mean(axis=1, keepdims=True)
+    DX *= inv_std
+    return DX, Dgamma, Dbeta
 
 
-PEERS = {f.__name__: f for f in (softmax, log_softmax, relu, gelu, batchnorm, layernorm)}
+PEERS: dict[str, Callable[..., Any]] = {
+    f.__name__: f for f in (softmax, log_softmax, relu, gelu, batchnorm, layernorm)
+}
