@@ -12,6 +12,7 @@ import numpy as np
 from gradwright import backends
 from gradwright.backends.composed import Composed
 from gradwright.layer import Layer, initial_arrays, shapes
+from gradwright.sparse.supports import from_csr
 from gradwright.specification import Named, PerLayer, Specification, specify
 from gradwright.training import targets as encoding
 from gradwright.training.arrays import as_matrix, row_blocks
@@ -94,9 +95,8 @@ class MLP:
         if parameters is None:
             arrays = initial_arrays(specification)
         else:
-            wanted = shapes(specification)
-            _require_same(wanted, parameters)
-            arrays = {name: parameters[name] for name in wanted}
+            _require_fitting(specification, parameters)
+            arrays = {name: parameters[name] for name in shapes(specification)}
         net._set_up(specification, backend, arrays)
         return net
 
@@ -277,12 +277,26 @@ class MLP:
         return as_matrix("X", X, width, self.specification.dtype if convert else None)
 
 
-def _require_same(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, Array]) -> None:
+def _require_fitting(specification: Specification, given: Mapping[str, Array]) -> None:
+    """Refuse parameters of another network, and patterns of weights that are none."""
+    wanted = shapes(specification)
     for name in wanted.keys() | given.keys():
         if name not in given or name not in wanted:
             where = "missing" if name in wanted else "not of this network"
             raise ValueError(f"parameters: {name} is {where}")
-        if given[name].shape != wanted[name]:
+        array = given[name]
+        dtype = "int32" if name.endswith((".indices", ".indptr")) else specification.dtype
+        if array.shape != wanted[name]:
             raise ValueError(
-                f"parameters: expected {name} of shape {wanted[name]}, got {given[name].shape}"
+                f"parameters: expected {name} of shape {wanted[name]}, got {array.shape}"
             )
+        if array.dtype != dtype:
+            raise ValueError(f"parameters: expected {name} of {dtype}, got {array.dtype}")
+    for number, layer in enumerate(specification.layers, start=1):
+        if layer.sparse:
+            own = f"layer{number}.W"
+            try:
+                shape = layer.outputs, layer.inputs
+                from_csr(shape, given[f"{own}.indptr"], given[f"{own}.indices"])
+            except ValueError as error:
+                raise ValueError(f"parameters: {own}: {error}") from None

@@ -246,6 +246,30 @@ def test_a_file_that_does_not_fit_together_is_refused(saved, what):
         gradwright.load(rewritten(saved[1], change), backend="numpy")
 
 
+PATTERNS = {
+    "a column out of range": ("indices", 3, 7, "row"),
+    "a negative column": ("indices", 3, -1, "row"),
+    "a duplicate": ("indices", 1, 0, "row 0"),
+    "row starts that fall": ("indptr", 1, 9999, "row"),
+}
+
+
+@pytest.mark.parametrize("what", PATTERNS)
+def test_a_pattern_that_would_lead_outside_memory_is_refused(what, tmp_path):
+    member, place, value, message = PATTERNS[what]
+    net = MLP([7, 6, 2], ["relu", "softmax"], density=0.5, backend="numpy")
+    net.save(tmp_path / "sparse.gw")
+
+    def change(_header, members):
+        name = f"parameters/layer1.W.{member}"
+        array = net.parameters()[name.removeprefix("parameters/")].copy()
+        array[place] = value if what != "a duplicate" else array[0]
+        members[f"{name}.npy"] = npy(array)
+
+    with pytest.raises(CheckpointError, match=message):
+        gradwright.load(rewritten(tmp_path / "sparse.gw", change), backend="numpy")
+
+
 def test_compressed_members_are_refused_so_that_no_file_unfolds(saved):
     def bomb(_header, members):
         members["parameters/layer1.b.npy"] = bytes(10**7)
