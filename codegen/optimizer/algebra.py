@@ -48,9 +48,11 @@ def _has_value(expr: sp.Expr) -> bool:
     found = expr.xreplace(values)
     if found.has(sp.Sum):
         found = found.doit()
+    if found.has(sp.Sum):  # one that SymPy does not write out
+        return False
     entries = {e: next(numbers) for e in sorted(found.atoms(sp.Indexed), key=str)}
-    found = found.xreplace(entries)
-    return bool(found.is_number and abs(found.n(_DIGITS)) > sp.Float("1e-12"))
+    size = sp.Abs(found.xreplace(entries).n(_DIGITS))
+    return bool(size.is_Float and size > sp.Float("1e-12"))
 
 
 class _Generators:
