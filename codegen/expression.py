@@ -8,6 +8,7 @@ and what its gradient is, stands in `primitives`.
 
 from __future__ import annotations
 
+import numbers
 import weakref
 from collections.abc import Hashable, Iterator, Mapping
 from fractions import Fraction
@@ -144,8 +145,8 @@ def lift(value: object) -> Expr:
         return expression
     if isinstance(value, bool):
         raise UnsupportedPrimitive(f"{value} is no number; write 1 or 0")
-    if isinstance(value, int | Fraction):
-        return number(Fraction(value))
+    if isinstance(value, numbers.Rational):  # SymPy's too
+        return number(Fraction(int(value.numerator), int(value.denominator)))
     if isinstance(value, float):
         return number(Fraction(str(value)))
     raise UnsupportedPrimitive(

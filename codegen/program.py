@@ -338,7 +338,7 @@ def _assemble(
     reachable = set(topological(output))
     named: dict[Expr, str] = {}
     for name, value in trace.names:
-        if value in reachable and value.op not in ("symbol", "number", "size"):
+        if value in reachable and value.args and name not in input_names:
             named.setdefault(value, check_name(name, "the name"))
     taken = input_names | set(named.values()) | {d for i in inputs for d in i.shape}
     for name, value in trace.inner_names:

@@ -134,8 +134,8 @@ def _coloured(atom: Atom, own: Label, colours: Mapping[Label, str]) -> str:
 
 def _interchangeable(one: Label, other: Label, factors: Monomial) -> bool:
     """Whether exchanging two labels leaves the product as it is."""
-    touched = tuple(f for f in factors if one in f[0].labels or other in f[0].labels)
-    product_of = Poly(((touched, ONE),))
+    touched = [f for f in factors if one in f[0].labels or other in f[0].labels]
+    product_of = Poly(((tuple(sorted(touched, key=lambda f: f[0].key)), ONE),))
     return rename(product_of, {one: other, other: one}) == product_of
 
 

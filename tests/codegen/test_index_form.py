@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import sys
@@ -256,3 +257,34 @@ def test_sign_of_an_exponential_beyond_one_is_that_of_its_exponent() -> None:
     assert ix.step(-grown) == ix.step(-x - y)
     assert ix.step(ix.exp(x) - ix.constant(2)) != ix.step(x)
     assert ix.step(ix.exp(x) + ix.UNIT) != ix.step(x)
+
+
+def test_a_root_keeps_its_whole_part_next_to_a_divided_sum() -> None:
+    """8^(1/2) = 2 2^(1/2), also where the leading term of a sum is divided out of the product."""
+    x = ix.element("X", "a")
+    root = ix.power(ix.constant(8), Fraction(1, 2))
+    quotient = x * ix.power(x + ix.size("N"), -1)
+    assert root * quotient == (ix.constant(2) * ix.power(ix.constant(2), Fraction(1, 2))) * quotient
+    divided = ix.power(ix.constant(2), Fraction(3, 2)) * ix.power(x + ix.size("N"), -1) * x
+    assert ix.is_zero(divided - root * quotient)
+
+
+def test_a_long_chain_of_one_array_is_labelled_quickly() -> None:
+    labels = [f"l{i}" for i in range(9)]
+    ring = [ix.element("S", a, b) for a, b in itertools.pairwise([*labels, labels[0]])]
+    turned = [ix.element("S", a, b) for a, b in itertools.pairwise([*labels[4:], *labels[:4], labels[4]])]
+    bound = [(label, "N") for label in labels]
+    assert ix.sum_over(ix.product(ring), bound) == ix.sum_over(ix.product(turned), bound)
+
+
+def test_equal_indices_need_no_permutations() -> None:
+    labels = [f"l{i}" for i in range(8)]
+    power = ix.product(ix.element("X", "n", label) for label in labels)
+    total = ix.sum_over(power, [("n", "N"), *((label, "K") for label in labels)])
+    again = ix.sum_over(power, [*((label, "K") for label in reversed(labels)), ("n", "N")])
+    assert total == again
+
+
+def test_the_logarithm_of_a_sum_is_one_however_it_was_reached() -> None:
+    x = ix.exp(ix.element("X", "a"))
+    assert ix.log(ix.power(ix.UNIT + x, -1)) == -ix.log(ix.UNIT + x)
