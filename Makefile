@@ -21,7 +21,7 @@ WERROR    ?= ON
 BLAS      ?= ON
 NATIVE    ?= ON
 TEST_JOBS ?= 2
-SANITIZE_TESTS ?= tests/cpp tests/generated -k "not numpy"
+SANITIZE_TESTS ?= tests/cpp tests/generated tests/gradwright/backends -k "not numpy"
 
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
 CMAKE_FLAGS := $(foreach option,WERROR BLAS NATIVE,-Ccmake.define.GRADWRIGHT_$(option)=$($(option)))
