@@ -32,7 +32,7 @@ class Row:
 
 def measure() -> list[Row]:
     """Every comparison whose peer is installed; each on two threads at most."""
-    rows = [against_sklearn(sizes) for sizes in ((64,), (256, 128))]
+    rows = [against_sklearn((64,), rounds=20), against_sklearn((256, 128))]
     try:
         import torch
     except ModuleNotFoundError:
@@ -40,7 +40,9 @@ def measure() -> list[Row]:
     return [*rows, *(against_torch(torch, threads) for threads in (1, 2))]
 
 
-def against_sklearn(hidden: tuple[int, ...], epochs: int = 30, batch: int = 64) -> Row:
+def against_sklearn(
+    hidden: tuple[int, ...], epochs: int = 30, batch: int = 64, rounds: int = _ROUNDS
+) -> Row:
     """The same digits, epochs, batch size and optimizer; no early stopping on either side.
 
     Every round has another split, which both train and are tested on: accuracies are means.
@@ -51,7 +53,7 @@ def against_sklearn(hidden: tuple[int, ...], epochs: int = 30, batch: int = 64) 
     from gradwright.data import digits
 
     data = digits().scaled(np.float32)
-    splits = [data.split(0.25, seed) for seed in range(_ROUNDS + 1)]
+    splits = [data.split(0.25, seed) for seed in range(rounds + 1)]
 
     def ours(seed: int) -> float:
         train, test = splits[seed]
@@ -73,7 +75,7 @@ def against_sklearn(hidden: tuple[int, ...], epochs: int = 30, batch: int = 64) 
         return float(model.score(test.X, test.y))
 
     what = "-".join(map(str, (64, *hidden, 10))) + f", digits, {epochs} epochs of {batch}"
-    return _row(what, "scikit-learn", {"gradwright": ours, "peer": theirs})
+    return _row(what, "scikit-learn", {"gradwright": ours, "peer": theirs}, rounds)
 
 
 def against_torch(torch: Any, threads: int, epochs: int = 3, batch: int = 64) -> Row:
@@ -110,14 +112,17 @@ def against_torch(torch: Any, threads: int, epochs: int = 3, batch: int = 64) ->
         return float("nan")
 
     what = f"784-256-128-10, {threads} thread(s), {epochs * 100} steps of {batch}"
-    return _row(what, f"PyTorch {torch.__version__}", {"gradwright": ours, "peer": theirs})
+    peer = f"PyTorch {torch.__version__}"
+    return _row(what, peer, {"gradwright": ours, "peer": theirs}, _ROUNDS)
 
 
-def _row(what: str, peer: str, contenders: Mapping[str, Callable[[int], float]]) -> Row:
+def _row(
+    what: str, peer: str, contenders: Mapping[str, Callable[[int], float]], rounds: int
+) -> Row:
     """Contenders take turns; the first round only warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     scores: dict[str, list[float]] = {name: [] for name in contenders}
-    for seed in range(_ROUNDS + 1):
+    for seed in range(rounds + 1):
         for name, run in contenders.items():
             time.sleep(0.05)
             start = time.perf_counter()
