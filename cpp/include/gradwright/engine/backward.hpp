@@ -315,7 +315,7 @@ private:
         }
     }
 
-    /// As many rows of a weight's gradient as stay in the second cache.
+    /// As many rows of the gradient of W as are made at a time.
     static Index rows_of_block(const Layer<Real>& layer) {
         return std::max<Index>(Base::block_values / std::max<Index>(layer.inputs, 1) / 8 * 8, 1);
     }

@@ -66,8 +66,8 @@ protected:
     Index inputs() const { return layers_.front().inputs; }
     Index outputs() const { return layers_.back().outputs; }
 
-    static constexpr Index grain = 8;                 // features: what a product works on at once
-    static constexpr Index block_values = 32 * 1024;  // of a gradient: they stay in the second cache
+    static constexpr Index grain = 8;                   // features: what a product works on at once
+    static constexpr Index block_values = 192 * 1024;  // of a gradient at a time: enough rows to pay for packing
 
     // ---- Memory ----------------------------------------------------------------------------------------------
 

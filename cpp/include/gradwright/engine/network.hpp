@@ -2,7 +2,7 @@
 //
 // Gradients of all layers come first, updates last. So a step whose gradients are not finite is refused
 // with nothing changed, and updates need no barriers. Dense weights are updated by the product that makes
-// their gradient (gradient descent) or block by block while a block of it is in the second cache; a
+// their gradient (gradient descent) or block by block while a block of it is in a cache; a
 // gradient as large as the weights exists only for who asks for it.
 #pragma once
 
