@@ -25,7 +25,6 @@ class ColumnsWriter:
         self._tile = Tile(context, unit, self._col)
         self._parked = self._parking()
         self._done: set[str] = set()
-        self._results: dict[str, str] = {}  # of a sweep: what gives the rows of a result
 
     def lines(self) -> list[str]:
         rows, cols = self._rows, self._cols
@@ -53,12 +52,7 @@ class ColumnsWriter:
         lines = self._tile.split(sweep) + self._tile.accumulators(sweep) + self._anchors(sweep)
         body, before = self._loop_body(sweep)
         lines += self._tile.take_folded()
-        lines += [f"Rows<Real> {rows_of}({name});" for name, rows_of in self._results.items()]
-        closing = [f"{rows_of}.close({self._row}, first, last);"
-                   for rows_of in self._results.values()]  # fmt: skip
-        loop = [*before, *self._tile.loop(body), *closing]
-        lines += [self._row_head(sweep), *indented(loop)]
-        self._results.clear()
+        lines += [self._row_head(sweep), *indented([*before, *self._tile.loop(body)])]
         lines.append("});" if self._in_blocks(sweep) else "}")
         self._done |= sweep.stored
         return lines + self._tile.finish(sweep)
@@ -98,15 +92,7 @@ class ColumnsWriter:
                       *indented(body), "}"]  # fmt: skip
         return lines
 
-    def _rewritten(self, sweep: Sweep) -> frozenset[str]:
-        """Arrays of which a sweep writes all columns of a row, whatever they held before."""
-        read = ex.symbols_of(*(s.expr for s in sweep.body if s.name in sweep.stored))
-        return frozenset(sweep.stored) - set(read) - set(self._parked.values())
-
-    def _scope(
-        self, row: str, hoisted: dict[str, str] | None = None,
-        rewritten: frozenset[str] = frozenset(),
-    ) -> Scope:  # fmt: skip
+    def _scope(self, row: str, hoisted: dict[str, str] | None = None) -> Scope:
         """A column of a row; with `hoisted`, pointers to rows are declared before the columns."""
         scope = self._tile.scope()
         scope.row, scope.splits, scope.fold = row, self._tile.splits, self._tile.fold
@@ -126,12 +112,7 @@ class ColumnsWriter:
                 hoisted[local] = f"const {kind} {local} = {identifier}[{row}];"
             else:
                 kind = self._context.row_type(name)
-                rows = f"{identifier}.row"
-                if name in rewritten:
-                    rows_of = self._context.unique(f"{identifier}_rows", keep=True)
-                    self._results[identifier] = rows_of
-                    rows = f"{rows_of}.open"
-                hoisted[local] = f"{kind} {local} = {rows}({row});"
+                hoisted[local] = f"{kind} {local} = {identifier}.row({row});"
             return local
 
         scope.hoist = hoist
@@ -141,7 +122,7 @@ class ColumnsWriter:
         """The work on one column, for a row or a block of rows; and what is loaded before it."""
         blocks = self._in_blocks(sweep)
         hoisted: dict[str, str] = {}
-        scope = self._scope(self._row, None if blocks else hoisted, self._rewritten(sweep))
+        scope = self._scope(self._row, None if blocks else hoisted)
         before = self._row_values(sweep, scope) if blocks else []
         here = {n: r for n, r in self._parked.items()
                 if n not in self._done

@@ -19,12 +19,12 @@ from .cpp_terms import REPEATS
 
 # Names of the runtime and of generated code, which symbols of a script must not hide.
 RESERVED = frozenset({
-    "Real", "Index", "Matrix", "Vector", "OneHot", "Target", "Columns", "Rows", "Sums", "Blas", "Gemm",
+    "Real", "Index", "Matrix", "Vector", "OneHot", "Target", "Columns", "Sums", "Blas", "Gemm",
     "math", "std", "detail", "first", "last", "count", "block", "tile", "part", "sums", "i", "r",
     "samples", "sum", "target_sum", "mean", "largest", "maximum", "first_largest", "gemm", "column_tile",
     "row_blocks", "parallel_for", "parallel_sum", "parallel_chunks", "parallel_entries",
     "parallel_columns", "chunk_count", "threads", "set_threads", "max_chunks", "work_per_thread",
-    "set_blas", "blas_name", "all_finite", "streamed_bytes",
+    "set_blas", "blas_name", "all_finite",
 })  # fmt: skip
 
 

@@ -42,7 +42,6 @@ class RowsWriter:
         self._done: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._hoisted: dict[str, str] = {}
-        self._results: dict[str, str] = {}  # written row by row: the object that gives the rows
         self._scope = Scope(context.values, self._row, "", {}, self._hoist, self._special)
         self._lines: list[str] = []
 
@@ -72,15 +71,13 @@ class RowsWriter:
             self._write(event)
         self._add_sums()
         rows, cols = self._unit.space
-        closing = [f"{rows_of}.close({self._row});" for rows_of in self._results.values()]
-        body = [*(f"{text};" for text in self._hoisted.values()), *self._lines, *closing]
+        body = [*(f"{text};" for text in self._hoisted.values()), *self._lines]
         head = f"({rows}, {self._work(cols)}, [=](Index first, Index last) {{"
         return parallel_rows(self._context, self._unit.sums, head, self._row_loop(body))
 
     def _row_loop(self, body: list[str]) -> list[str]:
         n = self._row
-        opened = [f"Rows<Real> {rows_of}({identifier});" for identifier, rows_of in self._results.items()]
-        return [*opened, f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
+        return [f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
 
     def _add_sums(self) -> None:
         for statement in self._unit.sums:
@@ -283,18 +280,8 @@ class RowsWriter:
                 self._hoisted[local] = f"const {kind} {local} = {identifier}[{self._row}]"
             else:
                 kind = self._context.row_type(name)
-                rows = f"{identifier}.row"
-                if self._is_rewritten(name):
-                    rows_of = self._context.unique(f"{identifier}_rows", keep=True)
-                    self._results[identifier] = rows_of
-                    rows = f"{rows_of}.open"
-                self._hoisted[local] = f"{kind} {local} = {rows}({self._row})"
+                self._hoisted[local] = f"{kind} {local} = {identifier}.row({self._row})"
         return local
-
-    def _is_rewritten(self, name: str) -> bool:
-        """Whether this unit writes all of an array's row, whatever it held before."""
-        stores = [s for s in self._elements if s.name == name and name in self._unit.stored]
-        return bool(stores) and all(self._is_new(s) for s in stores)
 
     def _select(self, exprs: list[Expr]) -> None:
         """The place of the first maximum of each row, before the loop that compares with it."""

@@ -264,55 +264,10 @@ void limits() {
     claim(std::abs(math::difference(T(1e7), 1e7 + 0.3) + T(0.3)) < T(1e-6), "a difference keeps the digits of a large mean");
 }
 
-/// Memory of T that begins at a cache line.
-template <class T>
-T* aligned(std::vector<T>& memory) {
-    const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
-    return reinterpret_cast<T*>((start + 63) / 64 * 64);
-}
-
-void streams() {
-    const Index cols = 1003, stride = 1024, rows = streamed_bytes / (cols * Index(sizeof(float))) + 3;
-    const std::vector<float> source = numbers<float>(rows * stride, 5);
-    const Matrix<const float> X(source.data(), rows, cols, stride);
-    std::vector<float> memory(at(rows * stride + 16), -1.0F);
-    const Matrix<float> Y(aligned(memory), rows, cols, stride);
-    claim(detail::is_streamed(Y) && !detail::is_streamed(Y.slice(0, 9)), "only large results are streamed");
-    {
-        Rows<float> Y_rows(Y);
-        for (Index n = 0; n < rows; ++n) {
-            float* Y_n = Y_rows.open(n);
-            for (Index k = 0; k < cols; ++k) Y_n[k] = 2 * X(n, k);
-            Y_rows.close(n, 0, 512);
-            Y_rows.close(n, 512, cols);
-        }
-    }
-    bool same = true;
-    for (Index n = 0; n < rows; ++n) {
-        for (Index k = 0; k < cols; ++k) same = same && Y(n, k) == 2 * X(n, k);
-        for (Index k = cols; k < stride; ++k) same = same && Y.row(n)[k] == -1;
-    }
-    claim(same, "streamed rows are complete and nothing beside them is written");
-
-    const Index count = streamed_bytes / Index(sizeof(float)) + 77;
-    const Matrix<const float> x(source.data(), 1, count);
-    const Matrix<float> y(Y.data, 1, count), z(Y.data + 1, 1, count);
-    for (const Matrix<float>& target : {z, y}) {
-        if (target.data == z.data) claim(!detail::is_streamed(target), "an unaligned result is not streamed");
-        parallel_entries(1, [](Index run, const float* from, float* to) {
-            for (Index i = 0; i < run; ++i) to[i] = from[i] + 3;
-        }, x, target);
-        same = true;
-        for (Index i = 0; i < count; ++i) same = same && target.data[i] == source[at(i)] + 3;
-        claim(same, "every entry of a large result has its turn");
-    }
-}
-
 }  // namespace
 
 int main() {
     views();
-    streams();
     parallel_loops();
     for (int count : {1, 3}) {
         set_threads(count);

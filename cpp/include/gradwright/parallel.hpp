@@ -14,7 +14,6 @@
 #include <pthread.h>
 #endif
 
-#include "gradwright/stream.hpp"
 #include "gradwright/view.hpp"
 
 /// Before a loop whose iterations are independent, even where its arrays are one and the same.
@@ -133,72 +132,11 @@ auto parallel_sum(Index count, Index work_per_item, Body&& body) {
     return total;
 }
 
-namespace detail {
-
-// Adjacent entries of an argument, read where they are; of a result, through a buffer.
-inline constexpr Index run_length = 1024;
-
-template <class T>
-struct Run {
-    const T* data;
-    explicit Run(const Matrix<const T>& M) : data(M.data) {}
-    const T* at(Index first) { return data + first; }
-    void finish(Index, Index) {}
-};
-
-template <class T>
-struct BufferedRun {
-    T* data;
-    alignas(cache_line) T buffer[run_length];
-    explicit BufferedRun(const Matrix<T>& M) : data(M.data) {}
-    T* at(Index) { return buffer; }
-    void finish(Index first, Index count) { stream(buffer, count, data + first); }
-};
-
-template <class T>
-Run<T> run_of(const Matrix<const T>& M) {
-    return Run<T>(M);
-}
-template <class T>
-BufferedRun<T> run_of(const Matrix<T>& M) {
-    return BufferedRun<T>(M);
-}
-
-template <class T>
-bool allows_streaming(const Matrix<const T>&) {
-    return true;
-}
-template <class T>
-bool allows_streaming(const Matrix<T>& M) {
-    return is_streamed(M);
-}
-
-/// Entries first, ..., last - 1 in runs; `first` begins a cache line.
-template <class Body, class... Runs>
-void stream_entries(Index first, Index last, Body& body, Runs&&... runs) {
-    for (; first < last; first += run_length) {
-        const Index count = std::min(run_length, last - first);
-        body(count, runs.at(first)...);
-        (runs.finish(first, count), ...);
-    }
-    finish_stream();
-}
-
-}  // namespace detail
-
 /// Call body(count, x, y, ...) for runs of adjacent entries, at x in the first matrix, y in the second
 /// and so on, until every entry of these matrices of one shape has had its turn.
 template <class Body, class First, class... Rest>
 void parallel_entries(Index work_per_entry, Body&& body, const First& A, const Rest&... others) {
-    const bool adjacent = A.stride == A.cols && ((others.stride == others.cols) && ...);
-    if (adjacent && detail::allows_streaming(A) && (detail::allows_streaming(others) && ...)) {
-        constexpr Index run = detail::run_length;
-        const Index count = A.rows * A.cols;
-        parallel_for((count + run - 1) / run, work_per_entry * run, [&](Index first, Index last) {
-            detail::stream_entries(first * run, std::min(last * run, count), body,
-                                   detail::run_of(A), detail::run_of(others)...);
-        });
-    } else if (adjacent) {
+    if (A.stride == A.cols && ((others.stride == others.cols) && ...)) {
         parallel_for(A.rows * A.cols, work_per_entry, [&](Index first, Index last) {
             body(last - first, A.data + first, (others.data + first)...);
         });

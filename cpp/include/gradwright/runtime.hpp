@@ -6,5 +6,4 @@
 #include "gradwright/math.hpp"
 #include "gradwright/parallel.hpp"
 #include "gradwright/reduce.hpp"
-#include "gradwright/stream.hpp"
 #include "gradwright/view.hpp"
