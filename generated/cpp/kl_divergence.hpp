@@ -25,8 +25,8 @@ void forward(Matrix<const Real> Y, Target T, Real scale, Real& L) {
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Y_n = Y.row(n);
-            part += sum<Real>(K, [=](Index k) {
-                return math::target_product(T_n[k], math::log(T_n[k]) - math::log(Y_n[k]));
+            part += target_sum<Real>(K, T_n, [=](Index k) {
+                return math::log(T_n[k]) - math::log(Y_n[k]);
             });
         }
         return part;
@@ -40,14 +40,16 @@ template <class Real, class Target>
 void backward(Real DL, Matrix<const Real> Y, Target T, Real scale, Matrix<Real> DY) {
     const Index N = Y.rows, K = Y.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
+        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Y_n = Y.row(n);
-            Real* DY_n = DY.row(n);
+            Real* DY_n = DY_rows.open(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DY_n[k] = -scale * DL * math::target_product(T_n[k], Real(1) / Y_n[k]);
             }
+            DY_rows.close(n);
         }
     });
 }

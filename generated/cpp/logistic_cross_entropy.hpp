@@ -36,9 +36,7 @@ void forward(Matrix<const Real> Y, Target T, Real& L) {
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Y_n = Y.row(n);
-            part += sum<Real>(K, [=](Index k) {
-                return math::target_product(T_n[k], log_sigmoid(Y_n[k]));
-            });
+            part += target_sum<Real>(K, T_n, [=](Index k) { return log_sigmoid(Y_n[k]); });
         }
         return part;
     });
@@ -51,14 +49,16 @@ template <class Real, class Target>
 void backward(Real DL, Matrix<const Real> Y, Target T, Matrix<Real> DY) {
     const Index N = Y.rows, K = Y.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
+        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Y_n = Y.row(n);
-            Real* DY_n = DY.row(n);
+            Real* DY_n = DY_rows.open(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DY_n[k] = -DL * math::target_product(T_n[k], log_sigmoid_prime(Y_n[k]));
             }
+            DY_rows.close(n);
         }
     });
 }

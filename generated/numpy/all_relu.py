@@ -102,6 +102,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         arrays.append(array)
     return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
 
+
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
     """The dtype of all arrays: float32 or float64; statistics are always float64."""
     wanted = "float64" if name in _FLOAT64 else "float32 or float64"
@@ -116,6 +117,7 @@ def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
         raise TypeError(f"{_LAYER}: {first} is {dtype} and {name} is {array.dtype}; use one dtype")
     return array.dtype
 
+
 def _disagreement(dim: str, name: str, arguments: Any) -> str:
     """Which two shapes differ in a size."""
     places = [(n, d.index(dim), a.shape) for n, a, d in arguments if dim in d]
@@ -125,12 +127,14 @@ def _disagreement(dim: str, name: str, arguments: Any) -> str:
         place = next(d for n, _, d in arguments if n == name).index(dim, axis + 1)
     return f"{_LAYER}: expected {first}.shape[{axis}] == {other}.shape[{place}], got {first} {shape} and {other} {found}"
 
+
 def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
     """Copies of the arrays that are strided, unaligned or in Fortran order."""
     rows, cols = sorted([1, *sizes.values()])[:-3:-1]
     if rows * cols > 2**60:
         raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
     return [np.require(array, requirements=("C", "A")) for array in arrays]
+
 
 def _real(name: str, value: Any) -> float:
     """A finite hyperparameter."""
@@ -139,6 +143,7 @@ def _real(name: str, value: Any) -> float:
         raise ValueError(f"{_LAYER}: expected a finite {name}, got {value}")
     return number
 
+
 def _number(name: str, value: Any) -> float:
     """A real number as a float."""
     if isinstance(value, (float, int, np.floating, np.integer)) and not isinstance(value, bool):
@@ -146,6 +151,7 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
         return float(value)
     raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
+
 
 def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
     """The array to compute into: `out` where it can be used, else a new one."""
@@ -160,6 +166,7 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
     except ValueError:
         raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
+
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -167,6 +174,7 @@ def _deliver(name: str, result: Any, out: Any) -> Any:
     _check_out(out, name, result.shape, result.dtype)
     out[...] = result
     return out
+
 
 def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     """Refuse a buffer that cannot take the result."""
@@ -178,6 +186,7 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     if not out.flags.writeable:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
+
 def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
     step = max(1, 65536 // max(cols, 1))
@@ -185,11 +194,12 @@ def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]
 
+
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
-    unknown = np.isnan(x)
-    if unknown.any():
-        value[unknown] = np.nan
+    if np.isnan(x.max(initial=-np.inf)):
+        value[np.isnan(x)] = np.nan
     return value
+
 
 _FLOAT64: frozenset[str] = frozenset()

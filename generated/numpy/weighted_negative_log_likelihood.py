@@ -127,6 +127,7 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         )
     return _OneHot(value, cols, dtype)
 
+
 class _OneHot:
     """Labels (N,) as one-hot rows (N, K), made for a block of rows at a time."""
 
@@ -138,6 +139,7 @@ class _OneHot:
         block = np.zeros((len(labels), self._cols), self._dtype)
         block[np.arange(len(labels)), labels] = 1
         return block
+
 
 def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
     """The arrays in row order, their dtype and the sizes their shapes agree on."""
@@ -158,6 +160,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         arrays.append(array)
     return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
 
+
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
     """The dtype of all arrays: float32 or float64; statistics are always float64."""
     wanted = "float64" if name in _FLOAT64 else "float32 or float64"
@@ -172,6 +175,7 @@ def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
         raise TypeError(f"{_LAYER}: {first} is {dtype} and {name} is {array.dtype}; use one dtype")
     return array.dtype
 
+
 def _disagreement(dim: str, name: str, arguments: Any) -> str:
     """Which two shapes differ in a size."""
     places = [(n, d.index(dim), a.shape) for n, a, d in arguments if dim in d]
@@ -181,12 +185,14 @@ def _disagreement(dim: str, name: str, arguments: Any) -> str:
         place = next(d for n, _, d in arguments if n == name).index(dim, axis + 1)
     return f"{_LAYER}: expected {first}.shape[{axis}] == {other}.shape[{place}], got {first} {shape} and {other} {found}"
 
+
 def _in_row_order(arrays: list[Array], sizes: dict[str, int]) -> list[Array]:
     """Copies of the arrays that are strided, unaligned or in Fortran order."""
     rows, cols = sorted([1, *sizes.values()])[:-3:-1]
     if rows * cols > 2**60:
         raise OverflowError(f"{_LAYER}: {rows} x {cols} entries are more than any memory holds")
     return [np.require(array, requirements=("C", "A")) for array in arrays]
+
 
 def _number(name: str, value: Any) -> float:
     """A real number as a float."""
@@ -195,6 +201,7 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu":
         return float(value)
     raise TypeError(f"{_LAYER}: {name} is {type(value).__name__}, expected a number")
+
 
 def _scale(reduction: str, divisor: float) -> float:
     """The factor of a loss: its mean, or its sum."""
@@ -205,6 +212,7 @@ def _scale(reduction: str, divisor: float) -> float:
             raise ValueError(f"{_LAYER}: the mean over no entries has no value; use reduction='sum'")
         return 1.0 / divisor
     raise ValueError(f"{_LAYER}: expected reduction 'mean' or 'sum', got {reduction!r}")
+
 
 def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
     """One optional buffer for each result."""
@@ -217,6 +225,7 @@ def _buffers(out: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
         if any(np.may_share_memory(buffer, other) for other in given[:place]):
             raise ValueError(f"{_LAYER}: the buffers in out overlap each other")
     return out
+
 
 def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Array) -> Array:
     """The array to compute into: `out` where it can be used, else a new one."""
@@ -231,6 +240,7 @@ def _result(out: Any, name: str, shape: tuple[int, ...], dtype: Any, *inputs: Ar
     except ValueError:
         raise OverflowError(f"{_LAYER}: {name} of shape {shape} is more than any memory holds") from None
 
+
 def _deliver(name: str, result: Any, out: Any) -> Any:
     """The result, in `out` if one was given."""
     if out is None or result is out:
@@ -238,6 +248,7 @@ def _deliver(name: str, result: Any, out: Any) -> Any:
     _check_out(out, name, result.shape, result.dtype)
     out[...] = result
     return out
+
 
 def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     """Refuse a buffer that cannot take the result."""
@@ -249,6 +260,7 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
     if not out.flags.writeable:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
+
 def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
     """Slices of rows small enough that the temporaries of one block stay in the cache."""
     step = max(1, 65536 // max(cols, 1))
@@ -256,11 +268,13 @@ def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
         return (slice(0, rows),)
     return [slice(first, first + step) for first in range(0, rows, step)]
 
+
 def _target_product(target: Array, value: Array, out: Any = None) -> Array:
     """The product in which a zero target contributes nothing, not even where `value` is infinite."""
     product = np.multiply(target, value, out=out)
     if not np.isfinite(product).all():
         product[target == 0] = 0
     return product
+
 
 _FLOAT64: frozenset[str] = frozenset()
