@@ -256,8 +256,12 @@ def _huge_sizes(subject: Subject, backend: Any) -> None:
 
 
 def _new_shape(subject: Subject) -> tuple[str, str] | None:
-    """A product's shape that no input has, where the inputs can be empty."""
-    for node in ex.topological(subject.program.output):
+    """A product's shape that no input has, where the inputs can be empty and nothing is summed
+    along them first."""
+    nodes = ex.topological(subject.program.output)
+    if any(n.op.endswith(("_sum", "_mean", "_max")) for n in nodes):
+        return None
+    for node in nodes:
         operands = (a.args[0] if a.op == "transpose" else a for a in node.args)
         direct = node.op == "matmul" and all(a.op == "symbol" for a in operands)
         if direct and "1" not in node.shape:
