@@ -22,13 +22,11 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
              Matrix<Real> Y) {
     const Index N = X.rows, K = X.cols;
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) Y_n[k] = gamma[k] * X_n[k] + beta[k];
-            Y_rows.close(n);
         }
     });
 }
@@ -43,10 +41,9 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
         const Index tile = last - first;
         Columns<double> Dgamma_sum(tile);
         Columns<double> Dbeta_sum(tile);
-        Rows<Real> DX_rows(DX);
         for (Index n = 0; n < N; ++n) {
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             const Real* X_n = X.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
@@ -54,7 +51,6 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 Dgamma_sum[k - first] += X_n[k] * DY_n[k];
                 Dbeta_sum[k - first] += DY_n[k];
             }
-            DX_rows.close(n, first, last);
         }
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {

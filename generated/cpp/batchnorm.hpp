@@ -67,17 +67,15 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
             mu_head[k - first] = Real(mu[k]);
             mu_tail[k - first] = Real(mu[k] - double(mu_head[k - first]));
         }
-        Rows<Real> Y_rows(Y);
         for (Index n = N; n-- > 0;) {  // the last rows are still in a cache
             const Real* X_n = X.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
                 const Real R = (X_n[k] - mu_head[k - first]) - mu_tail[k - first];
                 const Real Z = inv_std[k] * R;
                 Y_n[k] = gamma[k] * Z + beta[k];
             }
-            Y_rows.close(n, first, last);
         }
     });
 }
@@ -129,11 +127,10 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
             Dgamma_N_tile[k - first] = Dgamma[k] / Real(N);
             Dbeta_N_tile[k - first] = Dbeta[k] / Real(N);
         }
-        Rows<Real> DX_rows(DX);
         for (Index n = N; n-- > 0;) {  // the last rows are still in a cache
             const Real* X_n = X.row(n);
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
                 const Real R = (X_n[k] - mu_head[k - first]) - mu_tail[k - first];
@@ -141,7 +138,6 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 DX_n[k] = gamma_inv_std_tile[k - first]
                     * (DY_n[k] - Dgamma_N_tile[k - first] * Z - Dbeta_N_tile[k - first]);
             }
-            DX_rows.close(n, first, last);
         }
     });
 }

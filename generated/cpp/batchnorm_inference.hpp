@@ -28,16 +28,14 @@ void forward(Matrix<const Real> X, Vector<const Real> mean_, Vector<const Real> 
     GRADWRIGHT_VECTORIZE
     for (Index k = 0; k < K; ++k) inv_std[k] = math::inv_sqrt(variance[k] + epsilon);
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 const Real Z = inv_std[k] * (X_n[k] - mean_[k]);
                 Y_n[k] = gamma[k] * Z + beta[k];
             }
-            Y_rows.close(n);
         }
     });
 }
@@ -56,10 +54,9 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> me
         Columns<Real> gamma_inv_std_tile(tile);
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) gamma_inv_std_tile[k - first] = gamma[k] * inv_std[k];
-        Rows<Real> DX_rows(DX);
         for (Index n = 0; n < N; ++n) {
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             const Real* X_n = X.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
@@ -68,7 +65,6 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> me
                 Dgamma_sum[k - first] += Z * DY_n[k];
                 Dbeta_sum[k - first] += DY_n[k];
             }
-            DX_rows.close(n, first, last);
         }
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {

@@ -50,14 +50,12 @@ template <class Real, class Target>
 void backward(Real DL, Matrix<const Real> Z, Target T, Real scale, Matrix<Real> DZ) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const Real* Z_n = Z.row(n);
             const auto T_n = T.row(n);
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) DZ_n[k] = scale * DL * (softplus_prime(Z_n[k]) - T_n[k]);
-            DZ_rows.close(n);
         }
     });
 }

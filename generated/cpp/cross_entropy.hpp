@@ -38,16 +38,14 @@ template <class Real, class Target>
 void backward(Real DL, Matrix<const Real> Y, Target T, Real scale, Matrix<Real> DY) {
     const Index N = Y.rows, K = Y.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Y_n = Y.row(n);
-            Real* DY_n = DY_rows.open(n);
+            Real* DY_n = DY.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DY_n[k] = -scale * DL * math::target_product(T_n[k], Real(1) / Y_n[k]);
             }
-            DY_rows.close(n);
         }
     });
 }

@@ -27,12 +27,10 @@ void forward(Matrix<const Real> X, Matrix<const Real> W, Vector<const Real> b, M
         for (Index i = 0; i < count; ++i) R_W[i] = R[i] * W[i];
     }, R, W, R_W);
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) Y_n[k] = b[k];
-            Y_rows.close(n);
         }
     });
     gemm<Real>(false, true, Real(1), X, R_W, Real(1), Y);

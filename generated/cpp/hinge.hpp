@@ -59,18 +59,16 @@ template <class Real, class Target>
 void backward(Real DL, Matrix<const Real> Z, Target T, Real scale, Matrix<Real> DZ) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 3 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Z_n = Z.row(n);
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 const Real S = Real(2) * T_n[k] - Real(1);
                 const Real margin = S * Z_n[k];
                 DZ_n[k] = scale * DL * shortfall_prime(margin) * S;
             }
-            DZ_rows.close(n);
         }
     });
 }

@@ -28,10 +28,9 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
              Matrix<Real> Y, Vector<double> mu, Vector<Real> inv_std) {
     const Index N = X.rows, K = X.cols;
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             const double mu_n = mean<Real>(K, [=](Index k) { return X_n[k]; });
             mu[n] = mu_n;
             const double var = double(sum<Real>(K, [=](Index k) {
@@ -46,7 +45,6 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Vector<const Real> 
                 const Real Z = inv_std_n * R;
                 Y_n[k] = gamma[k] * Z + beta[k];
             }
-            Y_rows.close(n);
         }
     });
 }
@@ -59,13 +57,12 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
               Vector<Real> Dgamma, Vector<Real> Dbeta) {
     const Index N = DY.rows, K = DY.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> DX_rows(DX);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
             const double mu_n = mu[n];
             const Real inv_std_n = inv_std[n];
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             const Real sum_gamma_Z_DY = sum<Real>(K, [=](Index k) {
                 const Real R = math::difference(X_n[k], mu_n);
                 const Real Z = inv_std_n * R;
@@ -79,7 +76,6 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 DX_n[k] = inv_std_n
                     * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z - sum_gamma_DY / Real(K));
             }
-            DX_rows.close(n);
         }
     });
     parallel_columns(N, K, 2, [=](Index first, Index last) {

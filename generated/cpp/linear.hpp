@@ -21,12 +21,10 @@ template <class Real>
 void forward(Matrix<const Real> X, Matrix<const Real> W, Vector<const Real> b, Matrix<Real> Y) {
     const Index N = X.rows, K = W.rows;
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) Y_n[k] = b[k];
-            Y_rows.close(n);
         }
     });
     gemm<Real>(false, true, Real(1), X, W, Real(1), Y);

@@ -20,10 +20,9 @@ template <class Real>
 void forward(Matrix<const Real> Z, Matrix<Real> Y) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 6 * K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* Z_n = Z.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             const Real max_Z = math::finite_or_zero(largest<Real>(K, [=](Index k) {
                 return Z_n[k];
             }));
@@ -36,7 +35,6 @@ void forward(Matrix<const Real> Z, Matrix<Real> Y) {
             const double log_sum = double(math::log(sum_exp_Z)) + max_Z;
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) Y_n[k] = math::difference(Z_n[k], log_sum);
-            Y_rows.close(n);
         }
     });
 }
@@ -47,17 +45,15 @@ template <class Real>
 void backward(Matrix<const Real> DY, Matrix<const Real> Y, Matrix<Real> DZ) {
     const Index N = DY.rows, K = DY.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const Real* DY_n = DY.row(n);
             const Real* Y_n = Y.row(n);
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             const Real sum_DY = sum<Real>(K, [=](Index k) { return DY_n[k]; });
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DZ_n[k] = DY_n[k] - sum_DY * math::exp_nonpositive(Y_n[k]);
             }
-            DZ_rows.close(n);
         }
     });
 }

@@ -42,17 +42,15 @@ template <class Real, class Target>
 void backward(Real DL, Matrix<const Real> Y, Target T, Real scale, Matrix<Real> DY) {
     const Index N = Y.rows, K = Y.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const Real* Y_n = Y.row(n);
             const auto T_n = T.row(n);
-            Real* DY_n = DY_rows.open(n);
+            Real* DY_n = DY.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 const Real R = Y_n[k] - T_n[k];
                 DY_n[k] = Real(2) * scale * DL * R;
             }
-            DY_rows.close(n);
         }
     });
 }

@@ -43,13 +43,11 @@ template <class Real>
 void forward(Matrix<const Real> X, Vector<const Real> alpha, Matrix<Real> Y) {
     const Index N = X.rows, K = X.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) Y_n[k] = rectified(X_n[k], alpha[k]);
-            Y_rows.close(n);
         }
     });
 }
@@ -63,17 +61,15 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> al
     parallel_columns(N, K, 4, [=](Index first, Index last) {
         const Index tile = last - first;
         Columns<double> Dalpha_sum(tile);
-        Rows<Real> DX_rows(DX);
         for (Index n = 0; n < N; ++n) {
             const Real* X_n = X.row(n);
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = first; k < last; ++k) {
                 DX_n[k] = rectified_prime_x(X_n[k], alpha[k]) * DY_n[k];
                 Dalpha_sum[k - first] += rectified_prime_slope(X_n[k], alpha[k]) * DY_n[k];
             }
-            DX_rows.close(n, first, last);
         }
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) Dalpha[k] = Real(Dalpha_sum[k - first]);

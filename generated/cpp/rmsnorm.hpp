@@ -23,10 +23,9 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Real epsilon, Matri
              Vector<Real> inv_rms) {
     const Index N = X.rows, K = X.cols;
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             const double mean_X = double(sum<Real>(K, [=](Index k) {
                 return math::square(X_n[k]);
             })) / std::max<Index>(K, 1);
@@ -37,7 +36,6 @@ void forward(Matrix<const Real> X, Vector<const Real> gamma, Real epsilon, Matri
                 const Real Z = inv_rms_n * X_n[k];
                 Y_n[k] = gamma[k] * Z;
             }
-            Y_rows.close(n);
         }
     });
 }
@@ -49,12 +47,11 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
               Vector<const Real> inv_rms, Matrix<Real> DX, Vector<Real> Dgamma) {
     const Index N = DY.rows, K = DY.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> DX_rows(DX);
         for (Index n = first; n < last; ++n) {
             const Real inv_rms_n = inv_rms[n];
             const Real* X_n = X.row(n);
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             const Real sum_gamma_Z_DY = sum<Real>(K, [=](Index k) {
                 const Real Z = inv_rms_n * X_n[k];
                 return gamma[k] * Z * DY_n[k];
@@ -64,7 +61,6 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 const Real Z = inv_rms_n * X_n[k];
                 DX_n[k] = inv_rms_n * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z);
             }
-            DX_rows.close(n);
         }
     });
     parallel_columns(N, K, 2, [=](Index first, Index last) {

@@ -20,10 +20,9 @@ template <class Real>
 void forward(Matrix<const Real> Z, Matrix<Real> Y) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 6 * K, [=](Index first, Index last) {
-        Rows<Real> Y_rows(Y);
         for (Index n = first; n < last; ++n) {
             const Real* Z_n = Z.row(n);
-            Real* Y_n = Y_rows.open(n);
+            Real* Y_n = Y.row(n);
             const Real max_Z = math::finite_or_zero(largest<Real>(K, [=](Index k) {
                 return Z_n[k];
             }));
@@ -35,7 +34,6 @@ void forward(Matrix<const Real> Z, Matrix<Real> Y) {
             }), Real(1));
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) Y_n[k] = Real(1) / sum_E * Y_n[k];
-            Y_rows.close(n);
         }
     });
 }
@@ -46,15 +44,13 @@ template <class Real>
 void backward(Matrix<const Real> DY, Matrix<const Real> Y, Matrix<Real> DZ) {
     const Index N = DY.rows, K = DY.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const Real* Y_n = Y.row(n);
             const Real* DY_n = DY.row(n);
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             const Real sum_Y_DY = sum<Real>(K, [=](Index k) { return Y_n[k] * DY_n[k]; });
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) DZ_n[k] = Y_n[k] * (DY_n[k] - sum_Y_DY);
-            DZ_rows.close(n);
         }
     });
 }

@@ -51,19 +51,17 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const double> log_
               Matrix<Real> DZ) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Z_n = Z.row(n);
             const double log_sum_n = log_sum[n];
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             const Real sum_T = target_sum<Real>(K, T_n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 const Real log_Y = math::difference(Z_n[k], log_sum_n);
                 DZ_n[k] = scale * DL * (sum_T * math::exp_nonpositive(log_Y) - T_n[k]);
             }
-            DZ_rows.close(n);
         }
     });
 }

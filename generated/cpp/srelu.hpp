@@ -94,11 +94,10 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Real al, Real tl, Rea
     };
     const Sums sums = parallel_sum(N, 7 * K, [=](Index first, Index last) {
         Sums part;
-        Rows<Real> DX_rows(DX);
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
             const Real* DY_n = DY.row(n);
-            Real* DX_n = DX_rows.open(n);
+            Real* DX_n = DX.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DX_n[k] = s_shaped_prime_x(X_n[k], al, tl, ar, tr) * DY_n[k];
@@ -115,7 +114,6 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Real al, Real tl, Rea
             part.Dtr_sum += sum<Real>(K, [=](Index k) {
                 return s_shaped_prime_tr(X_n[k], al, tl, ar, tr) * DY_n[k];
             });
-            DX_rows.close(n);
         }
         return part;
     });

@@ -61,18 +61,16 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const Real> weight
               Vector<const Real> class_weight, Real smoothing, Real scale, Matrix<Real> DZ) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real weight_n = weight[n];
             const Real* Z_n = Z.row(n);
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 const Real S = (Real(1) - smoothing) * T_n[k] + Real(0.5) * smoothing;
                 DZ_n[k] = scale * DL * weight_n * class_weight[k] * (softplus_prime(Z_n[k]) - S);
             }
-            DZ_rows.close(n);
         }
     });
 }

@@ -62,17 +62,15 @@ void backward(Real DL, Matrix<const Real> Y, Target T, Vector<const Real> weight
               Real scale, Matrix<Real> DY) {
     const Index N = Y.rows, K = Y.cols;
     parallel_for(N, 3 * K, [=](Index first, Index last) {
-        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const Real weight_n = weight[n];
             const Real* Y_n = Y.row(n);
             const auto T_n = T.row(n);
-            Real* DY_n = DY_rows.open(n);
+            Real* DY_n = DY.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DY_n[k] = scale * DL * weight_n * huber_penalty_prime_r(Y_n[k] - T_n[k], delta);
             }
-            DY_rows.close(n);
         }
     });
 }

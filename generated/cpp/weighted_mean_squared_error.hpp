@@ -44,18 +44,16 @@ void backward(Real DL, Matrix<const Real> Y, Target T, Vector<const Real> weight
               Matrix<Real> DY) {
     const Index N = Y.rows, K = Y.cols;
     parallel_for(N, 2 * K, [=](Index first, Index last) {
-        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const Real* Y_n = Y.row(n);
             const auto T_n = T.row(n);
             const Real weight_n = weight[n];
-            Real* DY_n = DY_rows.open(n);
+            Real* DY_n = DY.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 const Real R = Y_n[k] - T_n[k];
                 DY_n[k] = Real(2) * scale * DL * weight_n * R;
             }
-            DY_rows.close(n);
         }
     });
 }

@@ -50,17 +50,15 @@ void backward(Real DL, Target T, Vector<const Real> weight, Vector<const Real> l
     GRADWRIGHT_VECTORIZE
     for (Index n = 0; n < N; ++n) inv_likelihood[n] = Real(1) / likelihood[n];
     parallel_for(N, K, [=](Index first, Index last) {
-        Rows<Real> DY_rows(DY);
         for (Index n = first; n < last; ++n) {
             const Real weight_n = weight[n];
             const auto T_n = T.row(n);
             const Real inv_likelihood_n = inv_likelihood[n];
-            Real* DY_n = DY_rows.open(n);
+            Real* DY_n = DY.row(n);
             GRADWRIGHT_VECTORIZE
             for (Index k = 0; k < K; ++k) {
                 DY_n[k] = -scale * DL * math::target_product(weight_n * T_n[k], inv_likelihood_n);
             }
-            DY_rows.close(n);
         }
     });
 }

@@ -62,13 +62,12 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const Real> weight
               Real scale, Matrix<Real> DZ) {
     const Index N = Z.rows, K = Z.cols;
     parallel_for(N, 7 * K, [=](Index first, Index last) {
-        Rows<Real> DZ_rows(DZ);
         for (Index n = first; n < last; ++n) {
             const auto T_n = T.row(n);
             const Real* Z_n = Z.row(n);
             const double log_sum_n = log_sum[n];
             const Real weight_n = weight[n];
-            Real* DZ_n = DZ_rows.open(n);
+            Real* DZ_n = DZ.row(n);
             const Real sum_class_weight_S = sum<Real>(K, [=](Index k) {
                 const Real S = (Real(1) - smoothing) * T_n[k] + smoothing / Real(K);
                 return class_weight[k] * S;
@@ -80,7 +79,6 @@ void backward(Real DL, Matrix<const Real> Z, Target T, Vector<const Real> weight
                 DZ_n[k] = scale * DL * weight_n
                     * (sum_class_weight_S * math::exp_nonpositive(log_Y) - class_weight[k] * S);
             }
-            DZ_rows.close(n);
         }
     });
 }
