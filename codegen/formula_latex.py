@@ -49,7 +49,7 @@ def latex(box: Box) -> str:
 
 
 def _latex_text(text: str) -> str:
-    special = {"\\": r"\backslash ", "^": r"\hat{\,}", "~": r"\sim "}
+    special = {"\\": r"\backslash ", "^": r"\hat{\,}", "~": r"\sim ", "\N{NO-BREAK SPACE}": "~"}
     special |= {c: f"\\{c}" for c in "_#$%&{}"}
     return "".join(special.get(c, c) for c in text)
 

@@ -320,7 +320,6 @@ def test_every_primitive_prints() -> None:
         "rows_shift": ex.node("rows_shift", (A,), ("N", "1")),
         "columns_shift": ex.node("columns_shift", (A,), ("1", "K")),
         "at_least_one": ex.node("at_least_one", (ex.reduce("rows_sum", A),), ("N", "1")),
-        "reduction": ex.node("reduction", (), ("1", "1")),
     }
     shown = dict(examples())
     shown |= {name: [node] for name, node in extra.items()}
