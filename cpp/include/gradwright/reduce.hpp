@@ -21,10 +21,10 @@ inline constexpr Index vector_bytes = 32;
 inline constexpr Index vector_bytes = 16;
 #endif
 
-/// As many of `count` values as fit a vector register, which is then loaded and stored as a whole.
+/// As many of `count` values as fit a vector register and divide `count`, loaded and stored as a whole.
 template <class T, Index count>
 struct Pack {
-    static constexpr Index size = std::min<Index>(count, vector_bytes / sizeof(T));
+    static constexpr Index size = std::min<Index>(count & -count, vector_bytes / sizeof(T));
     using Type [[gnu::vector_size(size * sizeof(T))]] = T;
 
     GRADWRIGHT_INLINE static Type load(const T* from) {
