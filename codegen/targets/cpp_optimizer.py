@@ -39,6 +39,7 @@ SYNTAX = Syntax(
     number=_double,
     step_power=lambda base, exponent: f"{base}_to_{exponent}",
     rounded=lambda text: f"Real({text})",
+    multiplies_by_reciprocals=True,
 )  # fmt: skip
 
 

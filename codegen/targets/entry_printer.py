@@ -26,7 +26,7 @@ class Syntax:
     """How a language writes what differs between languages.
 
     `functions` names sqrt, square, abs, sign, tanh, exp and log; `rounded` writes a double as a
-    number of the entries' type.
+    number of the entries' type. A quotient takes as long as ten products where both are vectors.
     """
 
     functions: Mapping[str, str]
@@ -34,6 +34,7 @@ class Syntax:
     number: Callable[[Fraction], str]
     step_power: Callable[[str, str], str]
     rounded: Callable[[str], str]
+    multiplies_by_reciprocals: bool = False  # of numbers that are the same for all entries
 
 
 class EntryPrinter:
@@ -93,6 +94,10 @@ class EntryPrinter:
         if positive is not None:
             return f"-{self._at_least(_PRODUCT, positive)}"
         above, below = factors_of(expr, {})
+        if self._syntax.multiplies_by_reciprocals:
+            inverted = [f for f in below if self._is_scalar(f)]
+            above = [*(ex.power(f, Fraction(-1)) for f in inverted), *above]
+            below = [f for f in below if f not in inverted]
         scalars = [f for f in above if self._is_scalar(f)]
         parts = [self._at_least(_PRODUCT, _product_of(scalars))] if scalars else []
         parts += [self._at_least(_ATOM, f) for f in above if not self._is_scalar(f)]

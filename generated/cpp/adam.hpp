@@ -36,9 +36,9 @@ void step(Index count, const Real* theta, const Real* g, const Real* m, const Re
     for (Index i = 0; i < count; ++i) {
         const Real h = g[i] + Real(weight_decay) * theta[i];
         const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * h;
-        const Real m_hat = m_next / Real(1 - beta1_to_t);
+        const Real m_hat = Real(1 / (1 - beta1_to_t)) * m_next;
         const Real v_next = Real(beta2) * v[i] + Real(1 - beta2) * math::square(h);
-        const Real v_hat = v_next / Real(1 - beta2_to_t);
+        const Real v_hat = Real(1 / (1 - beta2_to_t)) * v_next;
         theta_out[i] = theta[i] - Real(learning_rate) * m_hat / (math::sqrt(v_hat) + Real(epsilon));
         m_out[i] = m_next;
         v_out[i] = v_next;

@@ -34,9 +34,9 @@ void step(Index count, const Real* theta, const Real* g, const Real* m, const Re
     GRADWRIGHT_VECTORIZE
     for (Index i = 0; i < count; ++i) {
         const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * g[i];
-        const Real m_hat = m_next / Real(1 - beta1_to_t);
+        const Real m_hat = Real(1 / (1 - beta1_to_t)) * m_next;
         const Real v_next = Real(beta2) * v[i] + Real(1 - beta2) * math::square(g[i]);
-        const Real v_hat = v_next / Real(1 - beta2_to_t);
+        const Real v_hat = Real(1 / (1 - beta2_to_t)) * v_next;
         const Real way = m_hat / (math::sqrt(v_hat) + Real(epsilon)) + Real(weight_decay)
             * theta[i];
         theta_out[i] = theta[i] - Real(learning_rate) * way;

@@ -38,7 +38,7 @@ def test_cpp_rounds_hyperparameters_only_after_double_precision(adam: OptimizerD
     text = render_cpp(adam)["adam.hpp"]
     assert "const double beta1_to_t = std::pow(beta1, static_cast<double>(t));" in text
     assert "const Real m_next = Real(beta1) * m[i] + Real(1 - beta1) * h;" in text
-    assert "const Real v_hat = v_next / Real(1 - beta2_to_t);" in text
+    assert "const Real v_hat = Real(1 / (1 - beta2_to_t)) * v_next;" in text
 
 
 @pytest.mark.parametrize("render", [render_numpy, render_cpp])

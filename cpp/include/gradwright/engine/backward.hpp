@@ -10,17 +10,19 @@ class BackwardPass : protected ForwardPass<Real> {
 protected:
     using Base = ForwardPass<Real>;
     using Base::bound, Base::by_batch, Base::input_of, Base::largest, Base::layers_, Base::options_, Base::outputs;
-    using Base::own_rows, Base::product_part, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
+    using Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
     using Base::samples_, Base::scratch_, Base::steps_, Base::stride_, Base::team_, Base::width_, Base::window;
 
     BackwardPass(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
         : Base(std::move(layers), options, steps), losses_(static_cast<std::size_t>(team_.size())) {
-        descends_ = std::strcmp(options.optimizer->name, "gradient_descent") == 0;
         decay_place_ = place_of(options.optimizer->hyperparameters, "weight_decay");
     }
 
     /// The gradients of the linear maps of all layers, of sparse weights and of normalisation.
     void pass_backward(const Member& member, Targets<Real> targets) {
+        for (Layer<Real>& layer : layers_) {
+            if (!layer.sparse && layer.number > 1) this->make_panels(member, layer);
+        }
         loss_with_gradient(member, targets);
         for (std::size_t l = layers_.size(); l-- > 0;) {
             Layer<Real>& layer = layers_[l];
@@ -98,9 +100,10 @@ protected:
         team_.run(Base::members(samples_), [&](const Member& member) {
             for (Layer<Real>& layer : layers_) {
                 if (layer.sparse) continue;
-                const Part part = own_rows(member, layer.outputs);
-                const Matrix<Real> DW(layer.W.gradient.data(), layer.outputs, layer.inputs);
-                weight_gradient(layer, part.first_row, Real(1), Real(0), DW.slice(part.first_row, part.last_row));
+                for_each_gradient_block(member, layer, {}, [&](Index row, Index rows, Index col, Matrix<Real> G) {
+                    Real* DW = layer.W.gradient.data() + row * layer.inputs + col;
+                    for (Index i = 0; i < rows; ++i) std::copy_n(G.row(i), G.cols, DW + i * layer.inputs);
+                });
             }
         });
     }
@@ -246,11 +249,9 @@ private:
     Part input_gradient(const Member& member, const Layer<Real>& layer, Layer<Real>& before) {
         const Part part = own_rows(member, layer.inputs);
         if (part.first_row < part.last_row) {
-            const Matrix<const Real> W(Base::weights(layer) + part.first_row, layer.outputs, part.last_row - part.first_row,
-                                       layer.inputs);
-            gradwright::detail::serial_gemm<Real>(
-                true, false, Real(1), W, Matrix<const Real>(layer.gradient.data(), layer.outputs, samples_, stride_),
-                Real(0), product_part(part, before.gradient.data()));
+            multiply_columns<Real>(Base::weights(layer), layer.outputs, layer.inputs, layer.gradient.data(),
+                                   before.gradient.data(), stride_, width_, part.first_row, part.last_row,
+                                   scratch_[static_cast<std::size_t>(member.index)].data());
         }
         return part;
     }
@@ -322,24 +323,38 @@ private:
 
     Index window_of(int index, int count) { return Base::window(Member(team_, index, count), true).width; }
 
-    void update_dense(const Member& member, Layer<Real>& layer, double learning_rate) {
+    /// Call body(first row, rows, first column, gradient) for this member's blocks of the gradient of W, each made
+    /// while what is `wanted` for it is on its way.
+    template <class Body>
+    void for_each_gradient_block(const Member& member, const Layer<Real>& layer, const Wanted<Real>& wanted,
+                                 Body&& body) {
+        constexpr Index rows = detail::rows_of_tile(detail::tile_vectors), width = panel_width<Real>;
+        constexpr Index cache = 384 * 1024 / sizeof(Real);  // values of panels that stay in the second cache
         const Part part = own_rows(member, layer.outputs);
-        const Index D = layer.inputs;
-        if (descends_) {  // theta - learning_rate (g + decay theta) is one product
-            double decay = options_.weight_decay;
-            if (decay_place_ >= 0) decay += options_.optimizer_hyperparameter[static_cast<std::size_t>(decay_place_)];
-            const Matrix<Real> W(layer.W.value, layer.outputs, D);
-            weight_gradient(layer, part.first_row, Real(-learning_rate), Real(1 - learning_rate * decay),
-                            W.slice(part.first_row, part.last_row));
-            return;
-        }
+        const Index D = layer.inputs, panels = panels_of<Real>(D);
+        const Index most = std::clamp<Index>(cache / std::max<Index>(samples_ * width, 1), 2, 16);
+        const Index groups = std::max<Index>((panels + most - 1) / most, 1);
+        const Index columns = (panels + groups - 1) / groups * width;
         Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
-        const Index group = rows_of_block(layer);
-        for (Index k = part.first_row; k < part.last_row; k += group) {
-            const Index count = std::min(group, part.last_row - k);
-            weight_gradient(layer, k, Real(1), Real(0), Matrix<Real>(block, count, D));
-            apply(layer.W, k * D, count * D, block, learning_rate);
+        for (Index f = 0; f < D; f += columns) {
+            const Matrix<Real> G(block, rows, std::min(columns, D - f), columns);
+            for (Index k = part.first_row; k < part.last_row; k += rows) {
+                const Index count = std::min(rows, part.last_row - k);
+                multiply_panels<Real>(count, samples_, layer.gradient.data() + k * stride_, stride_,
+                                      layer.panels.data() + f * samples_, G.cols, G.data, G.stride, wanted, k * D + f);
+                body(k, count, f, G);
+            }
         }
+    }
+
+    void update_dense(const Member& member, Layer<Real>& layer, double learning_rate) {
+        Wanted<Real> wanted{{layer.W.value}, layer.inputs};
+        for (std::size_t i = 0; i < max_states; ++i) wanted.array[i + 1] = layer.W.states[i];
+        for_each_gradient_block(member, layer, wanted, [&](Index row, Index rows, Index col, Matrix<Real> G) {
+            for (Index i = 0; i < rows; ++i) {
+                apply(layer.W, (row + i) * layer.inputs + col, G.cols, G.row(i), learning_rate);
+            }
+        });
     }
 
     /// One step of the optimizer for `count` entries from `first` on; their gradient g may be changed.
@@ -361,7 +376,6 @@ private:
     }
 
     std::vector<double> losses_;
-    bool descends_ = false;
     Index decay_place_ = -1;
 };
 

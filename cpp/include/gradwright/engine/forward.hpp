@@ -75,9 +75,10 @@ protected:
     void prepare(Index samples, int count) {
         if (samples == samples_) return;
         samples_ = samples;
-        width_ = (samples + lanes<Real> - 1) / lanes<Real> * lanes<Real>;
+        width_ = (samples + sample_grain<Real> - 1) / sample_grain<Real> * sample_grain<Real>;
         constexpr Index line = static_cast<Index>(line_bytes / sizeof(Real));
-        stride_ = width_ <= 2 * max_vectors * lanes<Real> ? width_ : ((width_ + line - 1) / line | 1) * line;
+        const Index lines = (width_ + line - 1) / line;
+        stride_ = (width_ <= 2 * max_vectors * lanes<Real> ? lines : lines | 1) * line;
         input_.reserve(inputs() * stride_);
         std::fill_n(input_.data(), input_.size(), Real(0));
         Index widest = 0, widest_input = 0;
@@ -96,7 +97,8 @@ protected:
         room_.reserve(std::max(options_.loss->room(samples, outputs()),
                                samples * options_.loss->room(1, outputs())) + 1);
         for (auto& scratch : scratch_) {
-            scratch.reserve(std::max({4 * samples * features_tile, 3 * samples * widest, widest_input, block_values}));
+            scratch.reserve(std::max({4 * samples * features_tile, 3 * samples * widest, widest_input, block_values,
+                                      multiply_columns_room}));
         }
     }
 
@@ -134,10 +136,15 @@ protected:
 
     void pass_forward(const Member& member, Rows<Real> X, bool training) {
         const auto [first, last] = member.share(inputs(), 16);
-        Part{first, last, 0, width_, stride_}.for_each_group(sizeof(Real), [&](Part group) {
-            transpose<Real>(X.count, group.first_row, group.last_row, X, input_.data(), stride_);
-            if (training) bound(member, 0, group.template of<const Real>(input_.data()));
-        });
+        constexpr Index gathered = 64;  // features at a time, so that they are still in a cache when they are looked at
+        for (Index f = first; f < last; f += gathered) {
+            const Part group{f, std::min(f + gathered, last), 0, width_, stride_};
+            transpose<Real>(X.count, group.first_row, group.last_row, X, input_.data(), stride_, last);
+            if (!training) continue;
+            bound(member, 0, group.template of<const Real>(input_.data()));
+            const Layer<Real>& layer = layers_.front();
+            if (!layer.sparse) panels_of_rows(X, group.first_row, group.last_row, layer.panels.data());
+        }
         if (training) {
             const auto mine = member.share(samples_, 16);
             for (const Layer<Real>& layer : layers_) {
@@ -202,20 +209,34 @@ protected:
                 for_each_weight(layer, part.first_row, part.last_row,
                                 [&](Index k, Index at) { layer.dense[at] = layer.W.value[k]; });
             }
-            const Matrix<const Real> W(weights(layer), K, D);
-            gradwright::detail::serial_gemm<Real>(
-                false, false, Real(1), W.slice(part.first_row, part.last_row),
-                Matrix<const Real>(X, D, samples_, stride_), Real(0), product_part(part, layer.linear()));
-            part.for_each_group(sizeof(Real), [&](Part group) { add_bias(layer.b.value, group, layer.linear()); });
+            multiply_rows<Real>(weights(layer), D, layer.b.value, X, layer.linear(), stride_, width_, part.first_row,
+                                part.last_row);
         }
         return part;
     }
 
     static const Real* weights(const Layer<Real>& layer) { return layer.sparse ? layer.dense.data() : layer.W.value; }
 
-    /// The samples of a part's rows, without the padding.
-    Matrix<Real> product_part(Part part, Real* data) const {
-        return {data + part.first_row * stride_, part.last_row - part.first_row, samples_, stride_};
+    /// Features first, ..., last - 1 of rows of samples, as panels.
+    static void panels_of_rows(Rows<Real> X, Index first, Index last, Real* panels) {
+        constexpr Index width = panel_width<Real>;
+        for (Index f = first; f < last;) {
+            const Index in = f % width, count = std::min(width - in, last - f);
+            Real* panel = panels + (f - in) * X.count + in;
+            for (Index n = 0; n < X.count; ++n) std::copy_n(X(n) + f, count, panel + n * width);
+            f += count;
+        }
+    }
+
+    /// This member's share of the panels of a layer's input.
+    void make_panels(const Member& member, Layer<Real>& layer) const {
+        constexpr Index width = panel_width<Real>;
+        const auto [first, last] = member.share(layer.inputs, width);
+        const Real* X = input_of(layer);
+        for (Index f = first; f < last; f += width) {
+            transpose<Real>(Matrix<const Real>(X + f * stride_, std::min(width, last - f), samples_, stride_),
+                            Matrix<Real>(layer.panels.data() + f * samples_, samples_, width));
+        }
     }
 
     static void copy(Matrix<const Real> from, Matrix<Real> to) {
@@ -262,7 +283,7 @@ protected:
     /// Samples first, first + 1, ... of a feature-major matrix as rows.
     void samples(const Real* data, Index first, Matrix<Real> rows) const {
         transpose<Real>(rows.cols, 0, rows.rows, [=](Index k) { return data + k * stride_ + first; }, rows.data,
-                        rows.stride);
+                        rows.stride, rows.rows);
     }
 
     /// The activation of a layer that maps samples as a whole.
@@ -278,26 +299,27 @@ protected:
 
     // ---- Bounds of what the gradients are made of -------------------------------------------------------------
 
-    using Bits = typename gradwright::detail::Exponent<Real>::Bits;
+    using Bits = std::make_signed_t<typename gradwright::detail::Exponent<Real>::Bits>;
 
     std::size_t bound_row() const { return (2 * layers_.size() + 2 + 15) / 16 * 16; }
 
     /// Remember the largest magnitude seen by this member since `begin`: of the input at 0, the output of layer l at 2 l, the
     /// gradient of its linear map at 2 l - 1. Bit patterns of magnitudes are in order, NaN above all.
     void bound(const Member& member, std::uint64_t place, Matrix<const Real> part) {
-        constexpr Bits magnitude = ~Bits(0) >> 1;
-        Bits largest = 0;
+        constexpr Bits magnitude = std::numeric_limits<Bits>::max();
+        typedef Bits Pack __attribute__((vector_size(half_bytes)));
+        Pack largest{};
         for (Index i = 0; i < part.rows; ++i) {
-            const Real* row = part.row(i);
-            GRADWRIGHT_VECTORIZE
-            for (Index n = 0; n < part.cols; ++n) {
-                Bits bits;
-                std::memcpy(&bits, row + n, sizeof bits);
-                largest = std::max(largest, bits & magnitude);
+#pragma GCC unroll 4
+            for (Index n = 0; n < part.cols; n += sample_grain<Real>) {  // a part is whole half vectors wide
+                Pack bits;
+                std::memcpy(&bits, part.row(i) + n, sizeof bits);
+                bits &= magnitude;
+                largest = bits > largest ? bits : largest;
             }
         }
         Bits& known = bounds_[static_cast<std::size_t>(member.index) * bound_row() + place];
-        known = std::max(known, largest);
+        for (Index n = 0; n < sample_grain<Real>; ++n) known = std::max(known, Bits(largest[n]));
     }
 
     double largest(std::uint64_t place) const {

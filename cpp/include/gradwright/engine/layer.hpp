@@ -8,6 +8,7 @@
 #include "batchnorm.hpp"
 #include "batchnorm_inference.hpp"
 #include "dropout.hpp"
+#include "gradwright/engine/dense.hpp"
 #include "gradwright/engine/kernels.hpp"
 #include "gradwright/engine/philox.hpp"
 #include "gradwright/engine/support.hpp"
@@ -48,6 +49,7 @@ struct Layer {
     std::vector<Buffer<Real>> partial;  // gradients of sparse weights, of all threads but the first
 
     Buffer<Real> dense;                 // weights, where dense products are faster than sparse ones
+    Buffer<Real> panels;                // the input, for the gradient of dense weights
 
     /// Whether the weights that are missing are multiplied too, as zeros. Measured: dense products do four times
     /// as many operations a second.
@@ -85,8 +87,8 @@ struct Layer {
         }
         if (sparse) W.gradient.reserve(std::max<Index>(support.count, 1));
         if (as_dense()) dense.reserve(outputs * inputs);
+        if (!sparse) panels.reserve(panels_of<Real>(inputs) * panel_width<Real> * samples);
         b.gradient.reserve(outputs);
-        static_cast<void>(samples);
     }
 
     /// Zero everything that depends on the batch, so that padding holds finite values.
@@ -155,18 +157,6 @@ void activate_backward(const Layer<Real>& layer, Part part) {
         const Real* input = layer.own_output() ? layer.normalised() : layer.activated();
         layer.activation->backward(D, part.of<const Real>(input), part.of<const Real>(layer.activated()),
                                    layer.hyperparameter.data(), D);
-    }
-}
-
-/// Add b to the rows of Z.
-template <class Real>
-void add_bias(const Real* b, Part part, Real* Z) {
-    const Matrix<Real> rows = part.of(Z);
-    for (Index i = 0; i < rows.rows; ++i) {
-        Real* z = rows.row(i);
-        const Real b_i = b[part.first_row + i];
-        GRADWRIGHT_VECTORIZE
-        for (Index n = 0; n < rows.cols; ++n) z[n] += b_i;
     }
 }
 

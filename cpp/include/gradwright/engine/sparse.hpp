@@ -37,40 +37,84 @@ inline constexpr Index max_vectors = 8;
 
 namespace detail {
 
-template <Index vectors, class Real>
-GRADWRIGHT_INLINE void load_row(const Real* from, Vec<Real>* row) {
-    for (Index z = 0; z < vectors; ++z) row[z] = load(from + z * lanes<Real>);
+/// So many vectors of samples, and half a vector more.
+template <class Real, Index vectors, bool half>
+struct Samples {
+    Vec<Real> whole[vectors + 1];
+    HalfVec<Real> tail;
+
+    GRADWRIGHT_INLINE void fill(Real value) {
+        for (Index z = 0; z < vectors; ++z) whole[z] = broadcast(value);
+        tail = value - HalfVec<Real>{};
+    }
+
+    GRADWRIGHT_INLINE void load(const Real* from) {
+        for (Index z = 0; z < vectors; ++z) whole[z] = engine::load(from + z * lanes<Real>);
+        if (half) engine::load(from + vectors * lanes<Real>, tail);
+    }
+
+    GRADWRIGHT_INLINE void store(Real* to) const {
+        for (Index z = 0; z < vectors; ++z) engine::store(whole[z], to + z * lanes<Real>);
+        if (half) engine::store(tail, to + vectors * lanes<Real>);
+    }
+
+    GRADWRIGHT_INLINE void add_product(Real factor, const Real* from) {
+        const Vec<Real> w = broadcast(factor);
+        for (Index z = 0; z < vectors; ++z) whole[z] += w * engine::load(from + z * lanes<Real>);
+        if (!half) return;
+        HalfVec<Real> x;
+        engine::load(from + vectors * lanes<Real>, x);
+        tail += factor * x;
+    }
+
+    /// Products with other samples; all lanes of the result together are the scalar product.
+    GRADWRIGHT_INLINE Vec<Real> products(const Real* from) const {
+        Vec<Real> even{}, odd{};
+        for (Index z = 0; z < vectors; ++z) (z % 2 == 0 ? even : odd) += whole[z] * engine::load(from + z * lanes<Real>);
+        even += odd;
+        if (half) {
+            HalfVec<Real> x;
+            engine::load(from + vectors * lanes<Real>, x);
+            even += widened<Real>(tail * x);
+        }
+        return even;
+    }
+};
+
+/// Call body(line, tile, first weight, last weight) for lines first, ..., last - 1 of all tiles. Lines come in groups
+/// whose weights stay in the second cache from one tile to the next.
+template <class Id, class Body>
+GRADWRIGHT_INLINE void for_each_line(Lines<Id> lines, Index first, Index last, Body&& body) {
+    constexpr Index weights = 32 * 1024;
+    if (first == last) return;
+    const Index total = lines.start[lines.tiles * lines.count + last - 1] - lines.start[first];
+    const Index groups = lines.tiles == 1 ? 1 : std::clamp<Index>(total / weights, 1, last - first);
+    for (Index g = 0; g < groups; ++g) {
+        const Index from = first + (last - first) * g / groups, to = first + (last - first) * (g + 1) / groups;
+        for (Index t = 0; t < lines.tiles; ++t) {
+            const std::int32_t *start = lines.start + t * lines.count, *end = start + lines.count;
+            for (Index i = from; i < to; ++i) body(i, t, start[i], end[i]);
+        }
+    }
 }
 
-template <Index vectors, class Real>
-GRADWRIGHT_INLINE void store_row(const Vec<Real>* row, Real* to) {
-    for (Index z = 0; z < vectors; ++z) store(row[z], to + z * lanes<Real>);
-}
-
-template <class Real, Index vectors, class Id>
+template <class Real, Index vectors, bool half, class Id>
 void sparse_forward(Lines<Id> rows, const Real* value, const Real* bias, const Real* X, Real* Y, Window block,
                     Index first, Index last) {
     X += block.offset;
     Y += block.offset;
-    for (Index t = 0; t < rows.tiles; ++t) {
-        const std::int32_t *start = rows.start + t * rows.count, *end = start + rows.count;
-        for (Index i = first; i < last; ++i) {
-            if (t > 0 && start[i] == end[i]) continue;
-            Real* y = Y + i * block.stride;
-            Vec<Real> sum[vectors];
-            if (t == 0) {
-                for (Index z = 0; z < vectors; ++z) sum[z] = broadcast(bias[i]);
-            } else {
-                load_row<vectors>(y, sum);
-            }
-            for (std::int32_t k = start[i]; k < end[i]; ++k) {
-                const Real* x = X + static_cast<Index>(rows.other[k]) * block.stride;
-                const Vec<Real> w = broadcast(value[k]);
-                for (Index z = 0; z < vectors; ++z) sum[z] += w * load(x + z * lanes<Real>);
-            }
-            store_row<vectors>(sum, y);
+    for_each_line(rows, first, last, [=](Index i, Index tile, std::int32_t k, std::int32_t end) {
+        if (tile > 0 && k == end) return;
+        Real* y = Y + i * block.stride;
+        Samples<Real, vectors, half> sum;
+        if (tile == 0) {
+            sum.fill(bias[i]);
+        } else {
+            sum.load(y);
         }
-    }
+        for (; k < end; ++k) sum.add_product(value[k], X + static_cast<Index>(rows.other[k]) * block.stride);
+        sum.store(y);
+    });
 }
 
 /// Scalar products, of which as many as a vector has lanes are summed at once and written where they belong.
@@ -106,77 +150,78 @@ private:
     Real* out_;
 };
 
-template <class Real, Index vectors, bool add, class Id>
+template <class Real, Index vectors, bool half, bool add, class Id>
 void sparse_backward(Lines<Id> columns, const std::int32_t* place, const Real* value, const Real* X, const Real* DY,
                      Real* DX, Real* DW, Window block, Index first, Index last) {
     X += block.offset;
     DY += block.offset;
     DX += block.offset;
     Products<Real, add> products(DW);
-    for (Index t = 0; t < columns.tiles; ++t) {
-        const std::int32_t *start = columns.start + t * columns.count, *end = start + columns.count;
-        for (Index j = first; j < last; ++j) {
-            if (t > 0 && start[j] == end[j]) continue;
-            const Real* x = X + j * block.stride;
-            Real* dx = DX + j * block.stride;
-            Vec<Real> sum[vectors] = {};
-            if (t > 0) load_row<vectors>(dx, sum);
-            for (std::int32_t k = start[j]; k < end[j]; ++k) {
-                const Real* dy = DY + static_cast<Index>(columns.other[k]) * block.stride;
-                const Vec<Real> w = broadcast(value[place[k]]);
-                Vec<Real> even{}, odd{};
-                for (Index z = 0; z < vectors; ++z) {
-                    const Vec<Real> d = load(dy + z * lanes<Real>);
-                    sum[z] += w * d;
-                    (z % 2 == 0 ? even : odd) += d * load(x + z * lanes<Real>);
-                }
-                products.push(even + odd, place[k]);
-            }
-            store_row<vectors>(sum, dx);
+    for_each_line(columns, first, last, [&](Index j, Index tile, std::int32_t k, std::int32_t end) {
+        if (tile > 0 && k == end) return;
+        Real* dx = DX + j * block.stride;
+        Samples<Real, vectors, half> x, sum;
+        x.load(X + j * block.stride);
+        if (tile == 0) {
+            sum.fill(Real(0));
+        } else {
+            sum.load(dx);
         }
-    }
+        for (; k < end; ++k) {
+            const Real* dy = DY + static_cast<Index>(columns.other[k]) * block.stride;
+            const std::int32_t at = place[k];
+            sum.add_product(value[at], dy);
+            products.push(x.products(dy), at);
+        }
+        sum.store(dx);
+    });
     products.finish();
 }
 
-template <class Real, Index vectors, bool add, class Id>
+template <class Real, Index vectors, bool half, bool add, class Id>
 void sparse_sampled(Lines<Id> rows, const Real* X, const Real* DY, Real* DW, Window block, Index first, Index last) {
     X += block.offset;
     DY += block.offset;
     Products<Real, add> products(DW);
-    for (Index t = 0; t < rows.tiles; ++t) {
-        const std::int32_t *start = rows.start + t * rows.count, *end = start + rows.count;
-        for (Index i = first; i < last; ++i) {
-            if (start[i] == end[i]) continue;
-            Vec<Real> d[vectors];
-            load_row<vectors>(DY + i * block.stride, d);
-            for (std::int32_t k = start[i]; k < end[i]; ++k) {
-                const Real* x = X + static_cast<Index>(rows.other[k]) * block.stride;
-                Vec<Real> even{}, odd{};
-                for (Index z = 0; z < vectors; ++z) (z % 2 == 0 ? even : odd) += d[z] * load(x + z * lanes<Real>);
-                products.push(even + odd, k);
-            }
-        }
-    }
+    for_each_line(rows, first, last, [&](Index i, Index, std::int32_t k, std::int32_t end) {
+        if (k == end) return;
+        Samples<Real, vectors, half> dy;
+        dy.load(DY + i * block.stride);
+        for (; k < end; ++k) products.push(dy.products(X + static_cast<Index>(rows.other[k]) * block.stride), k);
+    });
     products.finish();
 }
 
-template <class Real, class Body, Index... counts>
-void for_each_block(Window window, Body&& body, std::integer_sequence<Index, counts...>) {
-    const Index vectors = window.width / lanes<Real>;  // windows are whole vectors
-    const Index blocks = (vectors + max_vectors - 1) / max_vectors;
-    for (Index b = 0; b < blocks; ++b) {
-        const Index first = vectors * b / blocks, last = vectors * (b + 1) / blocks;
-        const Window block{window.offset + first * lanes<Real>, (last - first) * lanes<Real>, window.stride};
-        const bool done[] = {
-            (last - first == counts + 1 && (body(block, b > 0, std::integral_constant<Index, counts + 1>()), true))...};
-        static_cast<void>(done);
+template <Index vectors_, bool half_>
+struct Shape {
+    static constexpr Index vectors = vectors_;
+    static constexpr bool half = half_;
+};
+
+/// Call body(Shape<vectors, half>()) for the shape that is so many half vectors wide.
+template <class Body, Index... counts>
+void with_shape(Index vectors, bool half, Body&& body, std::integer_sequence<Index, counts...>) {
+    if constexpr (half_bytes != vector_bytes) {
+        if (half) {
+            static_cast<void>(((vectors == counts && (body(Shape<counts, true>()), true)) || ...));
+            return;
+        }
     }
+    static_cast<void>(((vectors == counts + 1 && (body(Shape<counts + 1, false>()), true)) || ...));
 }
 
-/// Call body(block, not the first, vectors) for blocks of the window; `vectors` is a compile-time constant.
+/// Call body(block, not the first, shape) for blocks of the window.
 template <class Real, class Body>
 void for_each_block(Window window, Body&& body) {
-    for_each_block<Real>(window, body, std::make_integer_sequence<Index, max_vectors>());
+    const Index vectors = (window.width + lanes<Real> - 1) / lanes<Real>;  // windows are whole half vectors
+    const Index blocks = (vectors + max_vectors - 1) / max_vectors;
+    for (Index b = 0; b < blocks; ++b) {
+        const Index first = vectors * b / blocks * lanes<Real>;
+        const Index last = std::min(vectors * (b + 1) / blocks * lanes<Real>, window.width);
+        const Window block{window.offset + first, last - first, window.stride};
+        with_shape(block.width / lanes<Real>, block.width % lanes<Real> != 0,
+                   [&](auto shape) { body(block, b > 0, shape); }, std::make_integer_sequence<Index, max_vectors>());
+    }
 }
 
 }  // namespace detail

@@ -55,8 +55,8 @@ public:
                  Index last) const {
         with_number([&](auto id) {
             const auto lines = by_rows_.template lines<decltype(id)>(rows);
-            detail::for_each_block<Real>(window, [&](Window block, bool, auto vectors) {
-                detail::sparse_forward<Real, vectors()>(lines, value, bias, X, Y, block, first, last);
+            detail::for_each_block<Real>(window, [&](Window block, bool, auto shape) {
+                detail::sparse_forward<Real, shape.vectors, shape.half>(lines, value, bias, X, Y, block, first, last);
             });
         });
     }
@@ -67,9 +67,9 @@ public:
                   Index last) const {
         with_number([&](auto id) {
             const auto lines = by_columns_.template lines<decltype(id)>(cols);
-            detail::for_each_block<Real>(window, [&](Window block, bool add, auto vectors) {
-                const auto run = add ? detail::sparse_backward<Real, vectors(), true, decltype(id)>
-                                     : detail::sparse_backward<Real, vectors(), false, decltype(id)>;
+            detail::for_each_block<Real>(window, [&](Window block, bool add, auto shape) {
+                const auto run = add ? detail::sparse_backward<Real, shape.vectors, shape.half, true, decltype(id)>
+                                     : detail::sparse_backward<Real, shape.vectors, shape.half, false, decltype(id)>;
                 run(lines, place_.data(), value, X, DY, DX, DW, block, first, last);
             });
         });
@@ -80,9 +80,9 @@ public:
     void sampled(const Real* X, const Real* DY, Real* DW, Window window, Index first, Index last) const {
         with_number([&](auto id) {
             const auto lines = by_rows_.template lines<decltype(id)>(rows);
-            detail::for_each_block<Real>(window, [&](Window block, bool add, auto vectors) {
-                const auto run = add ? detail::sparse_sampled<Real, vectors(), true, decltype(id)>
-                                     : detail::sparse_sampled<Real, vectors(), false, decltype(id)>;
+            detail::for_each_block<Real>(window, [&](Window block, bool add, auto shape) {
+                const auto run = add ? detail::sparse_sampled<Real, shape.vectors, shape.half, true, decltype(id)>
+                                     : detail::sparse_sampled<Real, shape.vectors, shape.half, false, decltype(id)>;
                 run(lines, X, DY, DW, block, first, last);
             });
         });
@@ -114,7 +114,7 @@ private:
         /// Lines read at random at a time: few enough for the first cache where that leaves work for every
         /// line, else few enough for the second.
         static Index tile(const Support& support, Index others) {
-            constexpr Index first_cache = 96, second_cache = 768, least = 4;
+            constexpr Index first_cache = 96, second_cache = 768, least = 3;
             for (const Index size : {first_cache, second_cache}) {
                 if (size < others && support.density() * double(size) >= least) return size;
             }

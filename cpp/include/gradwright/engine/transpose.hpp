@@ -7,48 +7,75 @@ namespace gradwright::engine {
 
 namespace detail {
 
-/// 4 x 4 blocks of 32-bit or 64-bit values in registers.
+/// Square blocks in registers of 32 bytes.
 template <class Real>
-struct Four {
-    typedef Real Type __attribute__((vector_size(4 * sizeof(Real))));
+struct Block {
+    static constexpr Index size = 32 / static_cast<Index>(sizeof(Real));
+    typedef Real Row __attribute__((vector_size(32)));
 };
 
-template <class Real>
-GRADWRIGHT_INLINE void transpose_four(const Real* const* rows, Real* to, Index stride) {
-    using V = typename Four<Real>::Type;
-    V r[4];
-    for (int i = 0; i < 4; ++i) std::memcpy(&r[i], rows[i], sizeof(V));
-    const V a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-    const V c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-    const V columns[4] = {
-        __builtin_shufflevector(a, c, 0, 1, 4, 5), __builtin_shufflevector(a, c, 2, 3, 6, 7),
-        __builtin_shufflevector(b, d, 0, 1, 4, 5), __builtin_shufflevector(b, d, 2, 3, 6, 7)};
-    for (int i = 0; i < 4; ++i) std::memcpy(to + i * stride, &columns[i], sizeof(V));
+GRADWRIGHT_INLINE void transpose_block(typename Block<float>::Row (&r)[8]) {
+    typename Block<float>::Row a[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        a[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int j = 0; j < 2; ++j) {
+            r[i + 2 * j] = __builtin_shufflevector(a[i + j], a[i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
+            r[i + 2 * j + 1] = __builtin_shufflevector(a[i + j], a[i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    for (int i = 0; i < 4; ++i) {
+        a[i] = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        a[i + 4] = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+    for (int i = 0; i < 8; ++i) r[i] = a[i];
+}
+
+GRADWRIGHT_INLINE void transpose_block(typename Block<double>::Row (&r)[4]) {
+    typename Block<double>::Row a[4];
+    for (int i = 0; i < 4; i += 2) {
+        a[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 4, 2, 6);
+        a[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 1, 5, 3, 7);
+    }
+    for (int i = 0; i < 2; ++i) {
+        r[i] = __builtin_shufflevector(a[i], a[i + 2], 0, 1, 4, 5);
+        r[i + 2] = __builtin_shufflevector(a[i], a[i + 2], 2, 3, 6, 7);
+    }
 }
 
 }  // namespace detail
 
-/// Y(c, r) = row(r)[c] for r < rows and first <= c < last.
+/// Y(c, r) = row(r)[c] for r < rows and first <= c < last. Columns up to `next` follow soon.
 template <class Real, class Row>
-void transpose(Index rows, Index first, Index last, Row row, Real* Y, Index stride) {
-    constexpr Index tile = 64;  // columns, so that the lines written stay in the first cache
+void transpose(Index rows, Index first, Index last, Row row, Real* Y, Index stride, Index next) {
+    using Block = detail::Block<Real>;
+    constexpr Index size = Block::size, tile = 64;  // columns, so that the lines written stay in the first cache
+    constexpr Index line = 64 / static_cast<Index>(sizeof(Real));
+    if (rows < size || last - first < size) {
+        for (Index r = 0; r < rows; ++r) {
+            const Real* from = row(r);
+            for (Index c = first; c < last; ++c) Y[c * stride + r] = from[c];
+        }
+        return;
+    }
     for (Index c0 = first; c0 < last; c0 += tile) {
         const Index c1 = std::min(c0 + tile, last);
-        Index r = 0;
-        for (; r + 4 <= rows; r += 4) {
-            const Real* from[4] = {row(r), row(r + 1), row(r + 2), row(r + 3)};
-            Index c = c0;
-            for (; c + 4 <= c1; c += 4) {
-                const Real* block[4] = {from[0] + c, from[1] + c, from[2] + c, from[3] + c};
-                detail::transpose_four(block, Y + c * stride + r, stride);
+        for (Index at = 0; at < rows; at += size) {
+            const Index r = std::min(at, rows - size);  // the last blocks overlap others
+            const Real* from[size];
+            for (Index i = 0; i < size; ++i) {
+                from[i] = row(r + i);
+                for (Index c = c1; c < std::min(c1 + tile, next); c += line) __builtin_prefetch(from[i] + c);
             }
-            for (; c < c1; ++c) {
-                for (Index i = 0; i < 4; ++i) Y[c * stride + r + i] = from[i][c];
+            for (Index place = c0; place < c1; place += size) {
+                const Index c = std::min(place, last - size);
+                typename Block::Row block[size];
+                for (Index i = 0; i < size; ++i) std::memcpy(&block[i], from[i] + c, sizeof block[i]);
+                detail::transpose_block(block);
+                for (Index i = 0; i < size; ++i) std::memcpy(Y + (c + i) * stride + r, &block[i], sizeof block[i]);
             }
-        }
-        for (; r < rows; ++r) {
-            const Real* from = row(r);
-            for (Index c = c0; c < c1; ++c) Y[c * stride + r] = from[c];
         }
     }
 }
@@ -56,7 +83,7 @@ void transpose(Index rows, Index first, Index last, Row row, Real* Y, Index stri
 /// Y = X transposed.
 template <class Real>
 void transpose(Matrix<const Real> X, Matrix<Real> Y) {
-    transpose<Real>(X.rows, 0, X.cols, [X](Index r) { return X.row(r); }, Y.data, Y.stride);
+    transpose<Real>(X.rows, 0, X.cols, [X](Index r) { return X.row(r); }, Y.data, Y.stride, X.cols);
 }
 
 }  // namespace gradwright::engine

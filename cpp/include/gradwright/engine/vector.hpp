@@ -25,6 +25,25 @@ struct VectorType<double> {
 template <class Real>
 using Vec = typename VectorType<Real>::Type;
 
+/// Half a vector where half of one is itself a register worth having, else a whole one.
+inline constexpr Index half_bytes = vector_bytes == 64 ? 32 : vector_bytes;
+template <class Real>
+struct HalfVectorType;
+template <>
+struct HalfVectorType<float> {
+    typedef float Type __attribute__((vector_size(half_bytes)));
+};
+template <>
+struct HalfVectorType<double> {
+    typedef double Type __attribute__((vector_size(half_bytes)));
+};
+template <class Real>
+using HalfVec = typename HalfVectorType<Real>::Type;
+
+/// Samples are padded to a multiple of this.
+template <class Real>
+inline constexpr Index sample_grain = half_bytes / static_cast<Index>(sizeof(Real));
+
 template <class Real>
 GRADWRIGHT_INLINE Vec<Real> load(const Real* from) {
     Vec<Real> vector;
@@ -32,14 +51,31 @@ GRADWRIGHT_INLINE Vec<Real> load(const Real* from) {
     return vector;
 }
 
-template <class Real>
-GRADWRIGHT_INLINE void store(Vec<Real> vector, Real* to) {
+template <class V, class Real>
+GRADWRIGHT_INLINE void load(const Real* from, V& vector) {
+    std::memcpy(&vector, from, sizeof vector);
+}
+
+template <class V, class Real>
+GRADWRIGHT_INLINE void store(V vector, Real* to) {
     std::memcpy(to, &vector, sizeof vector);
 }
 
 template <class Real>
 GRADWRIGHT_INLINE Vec<Real> broadcast(Real value) {
     return value - Vec<Real>{};
+}
+
+/// Half a vector and zeros behind it.
+template <class Real>
+GRADWRIGHT_INLINE Vec<Real> widened(HalfVec<Real> half) {
+    if constexpr (half_bytes == vector_bytes) {
+        return half;
+    } else if constexpr (lanes<Real> == 8) {
+        return __builtin_shufflevector(half, HalfVec<Real>{}, 0, 1, 2, 3, 4, 5, 6, 7);
+    } else {
+        return __builtin_shufflevector(half, HalfVec<Real>{}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    }
 }
 
 /// The even and the odd entries of a and b in a row, added: sums of neighbours.
