@@ -99,12 +99,12 @@ class Explanation:
         return "\n".join(_lines(self)) + "\n"
 
 
-def explain(specification: Specification, batch: int) -> Explanation:
+def explain(specification: Specification, batch: int, backend: str = "numpy") -> Explanation:
     """Explain the training step and the inference of a network for batches of `batch` samples.
 
-    Raises ValueError for a batch below 1.
+    `backend`: whose memory is counted. Raises ValueError for a batch below 1.
     """
-    memory = memory_table(specification, batch)
+    memory = memory_table(specification, batch, backend=backend)
     composition = compose(specification)
     sizes = {"N": batch, **composition.sizes}
     rule = report(specification.optimizer)

@@ -80,7 +80,8 @@ def face(name: str) -> Face:
     kind = _kind(name, kernel, arrays)
     saves: tuple[str, ...] = ()
     if kind != "optimizer":
-        saves = tuple(inspect.signature(kernel.backward).parameters)[1:]
+        _, *saved = inspect.signature(kernel.backward).parameters.values()
+        saves = tuple(item.name for item in saved if item.kind is not item.KEYWORD_ONLY)
     return Face(name, kind, tuple(arrays), scalars, tuple(options), counts, saves)
 
 

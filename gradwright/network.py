@@ -118,13 +118,17 @@ class MLP:
         In training mode, the default, all that `backward` needs is kept, dropout is on and batch
         normalisation uses the batch; `predict` and `training=False` are inference.
         """
-        return self.backend.forward(self._inputs(X), training)
+        Y = self.backend.forward(self._inputs(X), training)
+        self._show_values()
+        return Y
 
     def backward(self, y: Any, sample_weight: Any = None) -> float:
         """The loss of the last `forward(X)`; all gradients are computed and kept."""
         T = encoding.encode(self.specification, y)
         weight = encoding.weights(self.specification, sample_weight, len(T))
-        return self.backend.backward(T, weight)
+        loss = self.backend.backward(T, weight)
+        self._show_values()
+        return loss
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the gradients of the last `backward`."""
@@ -216,10 +220,8 @@ class MLP:
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, over the network's own parameters, with the gradients of the last `backward`.
-
-        Where kernels run layer by layer they also hold a_prev, z and a of the last `forward`; the
-        C++ engine keeps those to itself.
+        """The layers, over the network's own parameters, with the gradients of the last `backward`
+        and a_prev, z and a of the last `forward` in training; the C++ engine hands out copies.
         """
         if isinstance(self.backend, Composed):
             return self.backend.layers
@@ -229,6 +231,13 @@ class MLP:
                 Layer.of(described, "numpy", named, self.specification.seed, number)
                 for number, described in enumerate(self.specification.layers, start=1)
             ]
+        self._show_values()
+        return self._layers
+
+    def _show_values(self) -> None:
+        """Hand the engine's values and gradients to the layers, where somebody has asked for those."""
+        if self._layers is None:
+            return
         gradients = self.backend.gradients()
         for number, layer in enumerate(self._layers, start=1):
             prefix = f"layer{number}."
@@ -237,7 +246,7 @@ class MLP:
                 for name, gradient in gradients.items()
                 if name.startswith(prefix)
             }
-        return self._layers
+            layer.a_prev, layer.z, layer.a = self.backend.values(number)
 
     def summary(self) -> str:
         """Layers, parameters, loss, optimizer, and what runs them, as text."""

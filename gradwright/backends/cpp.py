@@ -121,6 +121,11 @@ class Engine:
                 found[name] = gradient.reshape(theta.shape)
         return found
 
+    def values(self, number: int) -> tuple[Array | None, Array | None, Array | None]:
+        """Copies of a layer's input, linear map and output for the last batch of `forward` in training."""
+        a_prev, z, a = (self._network.value(number, name) for name in ("a_prev", "z", "a"))
+        return a_prev, z, a
+
     def support(self, number: int) -> Support:
         """Where the weights of a sparse layer are."""
         layer, own = self.specification.layers[number - 1], f"layer{number}.W."

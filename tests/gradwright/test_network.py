@@ -182,6 +182,53 @@ def test_a_layer_stands_alone():
     np.testing.assert_allclose(layer.Db, DZ.sum(axis=0))
 
 
+def test_a_layer_of_data_makes_no_gradient_of_its_input():
+    layer = Layer(4, 3, "relu", dtype="float64")
+    X = np.random.default_rng(0).normal(size=(5, 4))
+    found = []
+    for input_gradient in (True, False):
+        DX = layer.backward(np.ones_like(layer.forward(X, training=True)), input_gradient)
+        assert (DX is not None) == input_gradient
+        found.append(layer.gradients.copy())
+    for name, gradient in found[0].items():
+        np.testing.assert_array_equal(gradient, found[1][name])
+
+
+def test_training_makes_no_gradient_of_the_samples(monkeypatch):
+    """For the first layer, the kernels that have such a gradient are never called."""
+    net = MLP([3, 2], ["softmax"], backend="numpy")
+    for name in ("linear", "masked_linear"):
+        monkeypatch.delattr(kernels.module("numpy", name), "backward")
+    net.forward(np.ones((4, 3)))
+    net.backward(np.zeros(4, int))
+    assert set(net.gradients()) == {"layer1.W", "layer1.b"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"batchnorm": True}, {"density": 0.1}, {"density": 0.5, "dropout": 0.4},
+     {"activations": ["gelu", "softmax", "softmax"], "batchnorm": True, "dropout": 0.2}],
+)  # fmt: skip
+def test_both_backends_show_what_their_layers_saved(options):
+    given = {"activations": ["relu", "tanh", "softmax"], "dtype": "float64", "seed": 2} | options
+    ours, theirs = (MLP([6, 8, 7, 3], backend=b, **given) for b in ("cpp", "numpy"))
+    X, y = np.random.default_rng(0).normal(size=(5, 6)), np.array([0, 2, 1, 1, 0])
+    for net in (ours, theirs):
+        layers = net.layers  # before the forward pass, which fills them
+        net.forward(X)
+    for one, other in zip(layers and ours.layers, theirs.layers, strict=True):
+        for name in ("a_prev", "z", "a"):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12, atol=1e-14)
+    seen = ours.layers[0]
+    ours.forward(X[:2])
+    assert seen.z.shape == (2, 8)
+    assert ours.backward(y[:2]) > 0
+    assert seen.z.shape == (2, 8)
+    assert seen.Db.shape == (8,)
+    ours.fit(X, y, epochs=1, verbose=False)
+    assert ours.layers[0].z is None
+
+
 def test_saved_values_are_used_not_recomputed(monkeypatch):
     """After the forward pass no activation is evaluated again."""
     net = MLP([3, 4, 4, 2], ["relu", "sigmoid", "softmax"], backend="numpy")
