@@ -188,7 +188,7 @@ class Layer:
         Y: Array
         Y, mu, inv_std = self._batchnorm.forward(X, gamma, beta, BATCHNORM_EPSILON)
         variance = np.maximum(inv_std.astype(np.float64) ** -2 - BATCHNORM_EPSILON, 0)
-        for name, new in (("mean", mu), ("variance", variance)):
+        for name, new in (("mean", mu), ("variance", variance)) if len(X) else ():
             running = self.statistics[name]
             running *= BATCHNORM_MOMENTUM
             running += ((1 - BATCHNORM_MOMENTUM) * new).astype(running.dtype)

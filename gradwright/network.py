@@ -198,7 +198,7 @@ class MLP:
 
     def predict(self, X: Any) -> Array:
         """Classes (N,), 0 or 1 for each label (N, K), or the outputs (N, K) of a regression."""
-        return encoding.decode(self.specification, self.outputs(X))
+        return encoding.decode(self.specification, self._known(self.outputs(X)))
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, (N, K); for one sigmoid output (N, 2)."""
@@ -206,7 +206,15 @@ class MLP:
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy for classes (all labels right, for several), R^2 for a regression."""
-        return score(self.specification, y, self.outputs(X), sample_weight)
+        return score(self.specification, y, self._known(self.outputs(X)), sample_weight)
+
+    def _known(self, outputs: Array) -> Array:
+        """The outputs; ValueError for a row of NaN, which is no class and no label."""
+        unknown = np.flatnonzero(np.isnan(outputs).any(axis=1))
+        if len(unknown) and self.specification.task != "regression":
+            row = int(unknown[0])
+            raise ValueError(f"the outputs of row {row} are NaN; are X[{row}] and all weights numbers?")
+        return outputs
 
     def outputs(self, X: Any) -> Array:
         """The output activations at inference, in blocks of rows that bound the memory."""

@@ -98,6 +98,8 @@ def test_a_column_whose_name_has_a_comma_is_one_column(tmp_path: Path) -> None:
         ("a,b,y\n1,x,0\n", {}, "row 2, column b: 'x' is no number"),
         ("a,b,y\n1,inf,0\n", {}, "row 2, column b: inf is not finite"),
         ("a,b,y\n1,2\n", {}, "row 2 has 2 columns, expected 3"),
+        ("a,b,y\n1,2,0\n3,4,", {}, "row 3, column y: missing value"),
+        ("a,b,y\n1,2,0\n3,", {}, "row 3 has 2 columns, expected 3"),
         ("a,b,y\n1,2,0\n", {"label": "z"}, "no column 'z'; known: a, b, y"),
         ("1,2,0\n", {"label": 3}, "no column 3"),
         ("1,2,0\n", {"label": "y", "header": False}, "has no header"),
