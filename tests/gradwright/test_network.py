@@ -46,11 +46,15 @@ def test_two_four_one_solves_xor(backend):
     assert ((net.forward(X, training=False)[:, 0] > 0.5) == y).all()
 
 
-def test_separable_classes_are_separated():
-    X, y = blobs(200)
-    net = MLP([2, 8, 2], ["relu", "softmax"])
-    net.fit(X, y, epochs=20, learning_rate=0.1, verbose=False)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("batch_size", [1, 32, 1000, None])
+def test_separable_classes_are_separated(batch_size, backend):
+    X, y = blobs(2000)
+    epochs = {1: 1, 32: 3}.get(batch_size, 60)
+    net = MLP([2, 8, 2], ["relu", "softmax"], backend=backend)
+    net.fit(X, y, epochs=epochs, batch_size=batch_size, learning_rate=0.1, verbose=False)
     assert net.score(X, y) >= 0.99
+    assert net.history.loss[-1] < 0.2
 
 
 def test_the_spiral_is_solved():

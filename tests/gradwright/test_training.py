@@ -270,6 +270,13 @@ def test_clipping_bounds_the_common_norm():
 # ---- Schedules, stopping, what is told -----------------------------------------------------------
 
 
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_gradients_whose_squares_are_infinite_are_clipped_right(backend):
+    net = MLP([2, 1], [None], "zeros", loss="squared_error", clip_norm=0.5, backend=backend)
+    stepped(net, np.array([[1e12, 0]], np.float32), np.array([[1e12]], np.float32), rate=1.0)
+    assert net.parameters()["layer1.W"].tolist() == [[0.5, 0.0]]
+
+
 def test_a_schedule_follows_the_steps():
     rates = []
     net = build()
