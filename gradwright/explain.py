@@ -230,7 +230,8 @@ def _operations(
     """Totals of the forward and of the backward pass, from the formulas of the reports."""
     totals: dict[str, dict[str, int]] = {"forward": {}, "backward": {}}
     for part in composition.parts:
-        data = report(part.kernel)
+        of_data = any(value.kind == "data" for value in part.inputs)
+        data = report(f"{part.kernel}_of_data" if of_data else part.kernel)
         names = _size_names(part, data)
         for routine, counts in totals.items():
             for kind, count in data["cost"]["routines"][routine].items():
@@ -283,7 +284,6 @@ def _lines(found: Explanation) -> Iterator[str]:
     for kind in kinds:
         one, other = (found.operations[routine][kind] for routine in ("forward", "backward"))
         yield f"  {kind:22}{one:>16,}{other:>16,}"
-    yield "  (the backward count includes the gradient of X, which training leaves out)"
 
 
 def _shape(found: Explanation, shape: tuple[str, str]) -> str:

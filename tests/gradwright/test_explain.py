@@ -87,6 +87,13 @@ def test_operations_are_evaluated_from_the_layers_formulas() -> None:
     assert evaluate("2 N D K + 3 K + 1", {"D": "H0", "K": "H1"}, {"N": 2, "H0": 3, "H1": 5}) == 76
 
 
+def test_products_for_the_gradient_of_the_samples_are_not_counted(network: Explanation) -> None:
+    """A product of 784 x 256 for DW1, and two for each later layer, in every sample."""
+    later = 256 * 128 + 128 * 10
+    found = network.operations["backward"]["multiplications"]
+    assert 0 <= found - 64 * (784 * 256 + 2 * later) < 64 * 1000
+
+
 def test_the_json_form_holds_everything(network: Explanation) -> None:
     data = json.loads(json.dumps(network.to_json()))
     assert data["sizes"] == {"N": 64, "H0": 784, "H1": 256, "H2": 128, "H3": 10}
