@@ -69,7 +69,7 @@ class Backend(Protocol):
     def values(self, number: int) -> tuple[Array | None, Array | None, Array | None]:
         """Input, linear map and output of layer 1, 2, ... for the last such batch, or copies of them.
 
-        None where training has gone on with `epoch` since.
+        None where the network may have computed something else since.
         """
 
     def backward(self, targets: Array, sample_weight: Array | None = None) -> float:

@@ -294,6 +294,25 @@ def test_images_of_mnist_are_trained_on_and_their_test_part_evaluated(
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
+def test_images_of_cifar10_are_trained_on_and_a_file_cut_short_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cifar").mkdir()
+    rng = np.random.default_rng(0)
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        records = rng.integers(0, 256, (20, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(20) % 10
+        records[np.arange(20), 1 + 300 * (np.arange(20) % 10)] = 255
+        (tmp_path / f"cifar/{name}.bin").write_bytes(records.tobytes())
+    arguments = ["train", "--data", "cifar", "--layers", "3072-10", "--epochs", "2", "--quiet"]
+    assert main([*arguments, "--out", "run", "--picture", "no"]) == 0
+    assert "on 20 held-out samples" in capsys.readouterr().out
+    (tmp_path / "cifar/data_batch_3.bin").write_bytes(bytes(3000))
+    assert main([*arguments, "--out", "other"]) == 2
+    assert "data_batch_3.bin: 3000 bytes" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_loss_curve_is_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert train("--picture", "yes") == 0
