@@ -3,18 +3,17 @@
 Input: a `Composition`, the kernels a network is made of. Output: a `NetworkDerivation`. The forward
 program is one expression over the sizes N, H0, H1, ... Its gradients come out three ways: by
 the reverse sweep over the whole program; by the chain rule, layer by layer, from the gradients that
-the shipped layers have; and, where that is `within_reach`, by route B, which differentiates the whole
-program entry by entry in index notation. Guaranteed: each layer's gradient is proved for every size
-and upstream gradient, and the composed ones, by both ways, agree with forward-mode differentiation
-over prime fields at finite sizes; otherwise `ProofFailure`. Where there is a `proof`, both have its
-normal form for every size.
+the shipped layers have; and by route B, which differentiates the whole program entry by entry in
+index notation, taken apart at the pre-activations as `segments` says. Guaranteed, at any depth: the
+gradients by both ways have route B's normal form for every size; otherwise `ProofFailure`. Where the
+fields have points, they also agree with forward-mode differentiation of the whole at finite sizes.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from gradwright.composition import Composition, Part
@@ -23,25 +22,22 @@ from gradwright.explain import names_of
 from . import expression as ex
 from .derivation import Derivation, derive
 from .differentiate import reverse_sweep
-from .errors import NotationError, ProofFailure
+from .errors import NotationError, ProofFailure, UnsupportedPrimitive
 from .expression import Expr
 from .inputs import built_in_scripts
 from .notation import Layer
-from .primitives import Entries
-from .program import Input, Program
+from .program import Fact, Input, Program, assuming
 from .prove import Proof, is_proved, route_b
 from .scripts import load_script
+from .segments import Claims, Seam, resolved, seams
 from .verify.exact import ExactChecker, ExactResult
 from .verify.mutants import run_mutants
 from .verify.sizes import SmallModel
 
-# The normal form of a network grows fast with its depth: slowest where an activation stays one
-# factor, and fastest with batch normalisation, whose outputs are quotients of sums.
-WITHIN_REACH = 2
-WITHIN_REACH_OF_FACTORS = 3
+# Layers with roots, beyond which a point of prime fields at which all of them exist is not found.
+_MOST_NORMALISED = 2
 # Judging one takes a quarter of a second.
 _MUTANTS = 15
-_FACTORS = frozenset({"relu", "sigmoid", "tanh", "softplus", "softmax"})
 
 
 @dataclass(frozen=True)
@@ -67,28 +63,27 @@ class ChainStep:
 
 @dataclass(frozen=True)
 class NetworkDerivation:
-    """A network with its gradients and what is known of them.
+    """A network with its gradients and what is known of them. `exact` is None where no fields fit.
 
-    `gradients`, over forward values and DL, are those of the chain rule, in declared order.
-    `proof` is None where route B is out of reach or lacks an identity.
+    `gradients`, over forward values and DL, are those of the chain rule, in declared order. The
+    `proof` was taken apart at the `seams`.
     """
 
     composition: Composition
     program: Program
     steps: tuple[ChainStep, ...]
-    gradients: tuple[tuple[str, Expr], ...]
-    proof: Proof | None
-    exact: ExactResult
+    gradients: Claims
+    seams: tuple[Seam, ...]
+    proof: Proof
+    exact: ExactResult | None
 
     @property
     def name(self) -> str:
         return self.program.name
 
     @property
-    def proof_id(self) -> str | None:
+    def proof_id(self) -> str:
         """SHA-256 of route B's normal forms."""
-        if self.proof is None:
-            return None
         text = "\n".join(f"{name}: {poly.key}" for name, poly in self.proof.gradients)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -100,25 +95,46 @@ def derive_network(composition: Composition, name: str, title: str) -> NetworkDe
     """
     steps = _steps(composition)
     program = _program(composition, steps, name, title)
-    gradients = _gradients(program, steps)
-    proof = route_b(program) if within_reach(composition) else None
-    sweep = reverse_sweep(program).gradients
-    if proof is not None and not all(proves(program, proof, g) for g in (sweep, gradients)):
-        proof = None
-    checker = ExactChecker(program, gradients, proof=proof, sizes=_sizes(composition, program))
-    for claim in (gradients, sweep):
-        exact = checker.check(claim)
-        if not exact.ok:
-            raise ProofFailure(f"{name}: {exact.counterexample}")
-    return NetworkDerivation(composition, program, steps, gradients, proof, exact)
+    outputs = {part.output.name for part in composition.parts}
+    cut = tuple(seam for seam in seams(program) if seam.name in outputs)
+    proof = route_b(program, cut)
+    chain, sweep = _chain_rule(program, steps, cut), reverse_sweep(program, cut)
+    for claims in (chain, sweep.claims):
+        _require_proof(program, proof, claims)
+    adjoints = tuple(claim for claim in chain if claim[0] in {seam.name for seam in cut})
+    gradients = resolved(tuple(c for c in chain if c not in adjoints), dict(adjoints))
+    proof = proof.with_adjoints(adjoints)
+    exact = _exact(composition, program, proof, (gradients, sweep.gradients))
+    return NetworkDerivation(composition, program, steps, gradients, cut, proof, exact)
+
+
+def _exact(
+    composition: Composition, program: Program, proof: Proof, claims: tuple[Claims, Claims]
+) -> ExactResult | None:
+    """The check at finite sizes, or None where prime fields have no fitting points."""
+    if _normalised(composition) > _MOST_NORMALISED:
+        return None
+    try:
+        sizes = _sizes(composition, program)
+        checker = ExactChecker(program, claims[0], proof=proof, sizes=sizes)
+        results = [checker.check(claim) for claim in claims]
+    except UnsupportedPrimitive:  # exponentials of exponentials, deeper than there are fields
+        return None
+    for result in results:
+        if not result.ok:
+            raise ProofFailure(f"{program.name}: {result.counterexample}")
+    return results[0]
+
+
+def _normalised(composition: Composition) -> int:
+    return sum(part.kernel == "batchnorm" for part in composition.parts)
 
 
 def reject_mutants(found: NetworkDerivation) -> int:
     """How many errors, planted into the gradients, the proof and the exact check both reject.
 
-    Raises ProofFailure if one of them is not noticed. Needs a network with a `proof`.
+    Raises ProofFailure if one of them is not noticed.
     """
-    assert found.proof is not None
     sizes = _sizes(found.composition, found.program)
     checker = ExactChecker(found.program, found.gradients, proof=found.proof, sizes=sizes)
     result = run_mutants(found.program, found.gradients, found.proof, checker, _MUTANTS)
@@ -128,27 +144,26 @@ def reject_mutants(found: NetworkDerivation) -> int:
     return result.total
 
 
-def within_reach(composition: Composition) -> bool:
-    """Whether route B takes seconds for the whole network, not hours."""
-    *parts, _ = composition.parts
-    kernels = [part.kernel for part in parts if not part.kernel.endswith("linear")]
-    depth = len(parts) - len(kernels)
-    if "batchnorm" in kernels:
-        return False
-    return depth <= (WITHIN_REACH_OF_FACTORS if _FACTORS.issuperset(kernels) else WITHIN_REACH)
-
-
 @cache
 def _layers() -> Mapping[str, Layer]:
+    """Layers by name, the variants that use a fact under their own names."""
     items = (item for path in built_in_scripts() for item in load_script(path))
-    return {item.name: item for item in items if isinstance(item, Layer)}
+    layers = [item for item in items if isinstance(item, Layer)]
+    variants = ((f"{made.name}_{f.name}", made) for made in layers for f in made.program().facts)
+    return {made.name: made for made in layers} | dict(variants)
 
 
 @cache
 def _derived(name: str) -> Derivation:
     if name not in _layers():
         raise NotationError(f"no script defines the layer {name}")
-    return derive(_layers()[name])
+    made = _layers()[name]
+    return derive(made) if made.name == name else derive(_variant(made, name))
+
+
+def _variant(made: Layer, name: str) -> Program:
+    program = made.program()
+    return next(v for f in program.facts if (v := assuming(program, f)).name == name)
 
 
 def _steps(composition: Composition) -> tuple[ChainStep, ...]:
@@ -225,7 +240,20 @@ def _program(
         name, title, (*inputs, *_scalars(steps)), output_name, output, tuple(dict(names).items()),
         tuple(dict.fromkeys(c for s in steps for c in s.derivation.program.conventions)),
         divisor=None if divisor is None else ex.with_sizes(divisor, _size_names(arrays, loss.part)),
+        facts=tuple(_moved(fact, step) for step in steps for fact in step.derivation.program.facts),
     )  # fmt: skip
+
+
+def _moved(fact: Fact, step: ChainStep) -> Fact:
+    """A layer's fact in the network's names."""
+    arrays = [item for item in step.derivation.program.inputs if item.is_array]
+    sizes = _size_names(arrays, step.part)
+    names = {
+        ex.with_sizes(item.expr, sizes): ex.symbol(value.name, value.shape)
+        for item, value in zip(arrays, step.part.inputs, strict=True)
+    }
+    left, right = (ex.substitute(ex.with_sizes(e, sizes), names) for e in (fact.left, fact.right))
+    return replace(fact, left=left, right=right)
 
 
 def _scalars(steps: tuple[ChainStep, ...]) -> list[Input]:
@@ -238,22 +266,42 @@ def _scalars(steps: tuple[ChainStep, ...]) -> list[Input]:
     return list(found.values())
 
 
-def _gradients(program: Program, steps: tuple[ChainStep, ...]) -> tuple[tuple[str, Expr], ...]:
-    """The chain rule, each gradient written out over forward values and DL."""
+def _chain_rule(
+    program: Program, steps: tuple[ChainStep, ...], cut: tuple[Seam, ...]
+) -> Claims:
+    """The gradients that the layers have, joined: adjoints of the seams, then of the variables.
+
+    Each is over forward values and the adjoints of the seams before it.
+    """
     named = {ex.symbol(name, node.shape): node for node, name in program.names}
+    kept = {f"D{seam.name}" for seam in cut}
     found: dict[Expr, Expr] = {}
+    claims = []
     for step in reversed(steps):
         for line in step.backward:
             expr = ex.substitute(line.expr, found | named)
-            found[ex.symbol(line.name, expr.shape)] = expr
-    return tuple((v.name, found[ex.symbol(f"D{v.name}", v.shape)]) for v in program.variables)
+            if line.name in kept:
+                claims.append((line.name[1:], expr))
+            else:
+                found[ex.symbol(line.name, expr.shape)] = expr
+    variables = ((v.name, ex.symbol(f"D{v.name}", v.shape)) for v in program.variables)
+    return (*claims, *((name, found[symbol]) for name, symbol in variables))
 
 
-def proves(program: Program, proof: Proof, gradients: tuple[tuple[str, Expr], ...]) -> bool:
-    """Whether all gradients have route B's normal form. False need not mean that they are wrong."""
-    entry = Entries(program.positive)
-    claimed = dict(gradients)
-    return all(is_proved(wanted, claimed[name], entry) for name, wanted in proof.gradients)
+def proves(program: Program, proof: Proof, claims: Claims) -> bool:
+    """Whether all adjoints and gradients have route B's normal form."""
+    return all(
+        is_proved(proof.wanted[name], claim, proof.entries(program, name), program.facts)
+        for name, claim in claims
+    )
+
+
+def _require_proof(program: Program, proof: Proof, claims: Claims) -> None:
+    for claim in claims:
+        if not proves(program, proof, (claim,)):
+            raise ProofFailure(
+                f"{program.name}: D{claim[0]} is not proved equal to the index derivative"
+            )
 
 
 def _sizes(composition: Composition, program: Program) -> SmallModel:
@@ -261,8 +309,7 @@ def _sizes(composition: Composition, program: Program) -> SmallModel:
 
     Batch normalisation needs a square root in a prime field for every column: few columns, then.
     """
-    normalised = any(part.kernel == "batchnorm" for part in composition.parts)
-    widths = (3, 2, 1, 2, 1, 2) if normalised else (2, 3, 4, 5, 6, 3)
+    widths = (3, 2, 1, 2, 1, 2) if _normalised(composition) else (2, 3, 4, 5, 6, 3)
     numbers = {dim: widths[min(i, 5)] for i, dim in enumerate(program.sizes)}
     whole = tuple(numbers.items())
     ones = [tuple((d, 1 if d == dim else n) for d, n in whole) for dim in numbers if dim != "N"]

@@ -150,7 +150,7 @@ def process_network(network: ShippedNetwork) -> dict[str, str]:
     rule = next(
         i for i in items if isinstance(i, Optimizer) and i.name == specification.optimizer
     )
-    mutants = reject_mutants(found) if found.proof is not None else 0
+    mutants = reject_mutants(found)
     pages = render_network(found, specification, derive_optimizer(rule), network.batch, mutants)
     return {f"reports/{path}": text for path, text in pages.items()}
 

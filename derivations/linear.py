@@ -13,6 +13,12 @@ def linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K]):
 
 
 @layer
+def linear_of_data(X: Constant[N, D], W: Matrix[K, D], b: Row[K]):
+    """The linear layer of data: no gradient of the samples is made."""
+    return linear(X, W, b)
+
+
+@layer
 def affine(X: Matrix[N, K], gamma: Row[K], beta: Row[K]):
     """The affine layer: every feature is scaled and shifted."""
     return hadamard(row_repeat(gamma, N), X) + row_repeat(beta, N)
@@ -22,6 +28,12 @@ def affine(X: Matrix[N, K], gamma: Row[K], beta: Row[K]):
 def masked_linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], M: Constant[K, D]):
     """The masked linear layer: a linear layer with a fixed pattern of connections."""
     return X @ hadamard(M, W).T + row_repeat(b, N)
+
+
+@layer(conventions=["M holds 0 or 1 and stays the same; the gradient of W is 0 where M is"])
+def masked_linear_of_data(X: Constant[N, D], W: Matrix[K, D], b: Row[K], M: Constant[K, D]):
+    """The masked linear layer of data: no gradient of the samples is made."""
+    return masked_linear(X, W, b, M)
 
 
 @layer(conventions=["R holds 0 or 1 / (1 - p), drawn afresh for each batch; none at inference"])

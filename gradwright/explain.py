@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradwright.composition import Composition, Part, Value, compose
 from gradwright.memory import Item, MemoryTable, memory_table
+from gradwright.summary import named
 
 if TYPE_CHECKING:
     from gradwright.specification import Specification
@@ -61,6 +62,8 @@ class Explanation:
     optimizer: str
     update: tuple[str, ...]
     updated: tuple[str, ...]
+    choices: tuple[str, ...]
+    clipping: tuple[str, ...]
     memory: MemoryTable
     operations: Mapping[str, Mapping[str, int]]
 
@@ -78,7 +81,8 @@ class Explanation:
             "where": list(self.where),
             "update": {
                 "optimizer": self.optimizer, "equations": list(self.update),
-                "parameters": list(self.updated),
+                "parameters": list(self.updated), "choices": list(self.choices),
+                "clipping": list(self.clipping),
             },
             "memory": self.memory.to_json(),
             "operations": {name: dict(counts) for name, counts in self.operations.items()},
@@ -99,12 +103,12 @@ class Explanation:
         return "\n".join(_lines(self)) + "\n"
 
 
-def explain(specification: Specification, batch: int) -> Explanation:
+def explain(specification: Specification, batch: int, backend: str = "numpy") -> Explanation:
     """Explain the training step and the inference of a network for batches of `batch` samples.
 
-    Raises ValueError for a batch below 1.
+    `backend`: whose memory is counted. Raises ValueError for a batch below 1.
     """
-    memory = memory_table(specification, batch)
+    memory = memory_table(specification, batch, backend=backend)
     composition = compose(specification)
     sizes = {"N": batch, **composition.sizes}
     rule = report(specification.optimizer)
@@ -119,9 +123,37 @@ def explain(specification: Specification, batch: int) -> Explanation:
         specification.optimizer,
         tuple(equation["text"] for equation in rule["equations"]),
         tuple(value.name for value in composition.parameters),
+        tuple(_choices(specification)),
+        tuple(_clipping(specification)),
         memory,
         _operations(composition, sizes),
     )
+
+
+def _choices(specification: Specification) -> Iterator[str]:
+    """The numbers that were given for the targets and the update."""
+    smoothing = specification.label_smoothing
+    if smoothing:
+        classes = "K" if specification.task == "multiclass" else "2"
+        yield f"T is smoothed: (1 - {smoothing:g}) T + {smoothing:g} / {classes}"
+    for name, value in specification.optimizer_parameters.items():
+        where = " for weights, 0 for the others" if name == "weight_decay" else ""
+        yield f"{name} = {value:g}{where}"
+    if specification.clip_norm is not None:
+        yield f"clip_norm = {specification.clip_norm:g}"
+
+
+def _clipping(specification: Specification) -> Iterator[str]:
+    """How gradients are clipped, from the derived function whose gradient that is."""
+    if specification.clip_norm is None:
+        return
+    data = report("clip_by_global_norm")
+    value, *_ = data["equations"]
+    (gradient,) = data["gradient_equations"]
+    yield value["text"]
+    yield gradient["text"].replace("DG =", "G ←")
+    used = gradient["text"]
+    yield from (line for line in data["where"] if f"{line.partition('(')[0]}(" in used)
 
 
 @cache
@@ -136,9 +168,10 @@ def report(name: str) -> Report:
 
 def _title(specification: Specification, batch: int) -> str:
     sizes = "-".join(map(str, specification.sizes))
-    activations = ", ".join(layer.activation for layer in specification.layers)
+    activations = ", ".join(named(layer.activation, layer.parameters) for layer in specification.layers)
+    loss = named(specification.loss, specification.loss_parameters)
     return (
-        f"{sizes}: {activations}; {specification.loss}; {specification.optimizer}; "
+        f"{sizes}: {activations}; {loss}; {specification.optimizer}; "
         f"batches of {batch}, {specification.dtype}"
     )
 
@@ -230,7 +263,8 @@ def _operations(
     """Totals of the forward and of the backward pass, from the formulas of the reports."""
     totals: dict[str, dict[str, int]] = {"forward": {}, "backward": {}}
     for part in composition.parts:
-        data = report(part.kernel)
+        of_data = any(value.kind == "data" for value in part.inputs)
+        data = report(f"{part.kernel}_of_data" if of_data else part.kernel)
         names = _size_names(part, data)
         for routine, counts in totals.items():
             for kind, count in data["cost"]["routines"][routine].items():
@@ -271,6 +305,11 @@ def _lines(found: Explanation) -> Iterator[str]:
     yield ""
     yield f"Update by {found.optimizer}, for theta in {', '.join(found.updated)} and g = Dtheta"
     yield from (f"  {line}" for line in found.update)
+    if found.choices:
+        yield f"  where {', '.join(found.choices)}"
+    if found.clipping:
+        yield "Before it, with DL = 1 and others, the squares of the other gradients, for every gradient G"
+        yield from (f"  {line}" for line in found.clipping)
     yield ""
     yield "Inference: the forward pass up to the output activation, without dropout, and with"
     yield "running statistics where a batch was normalised."
@@ -283,7 +322,6 @@ def _lines(found: Explanation) -> Iterator[str]:
     for kind in kinds:
         one, other = (found.operations[routine][kind] for routine in ("forward", "backward"))
         yield f"  {kind:22}{one:>16,}{other:>16,}"
-    yield "  (the backward count includes the gradient of X, which training leaves out)"
 
 
 def _shape(found: Explanation, shape: tuple[str, str]) -> str:

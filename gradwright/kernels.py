@@ -80,7 +80,8 @@ def face(name: str) -> Face:
     kind = _kind(name, kernel, arrays)
     saves: tuple[str, ...] = ()
     if kind != "optimizer":
-        saves = tuple(inspect.signature(kernel.backward).parameters)[1:]
+        _, *saved = inspect.signature(kernel.backward).parameters.values()
+        saves = tuple(item.name for item in saved if item.kind is not item.KEYWORD_ONLY)
     return Face(name, kind, tuple(arrays), scalars, tuple(options), counts, saves)
 
 
@@ -132,7 +133,7 @@ def unknown(kind: str, name: object, candidates: Iterable[str]) -> str:
 
 
 def check_hyperparameters(face: Face, given: Mapping[str, Any], taken: Iterable[str] = ()) -> None:
-    """Refuse hyperparameters that the kernel does not take, or that are no numbers."""
+    """Refuse hyperparameters that the kernel does not take, that are no numbers or out of its domain."""
     allowed = [name for name in face.hyperparameters if name not in set(taken)]
     for name, value in given.items():
         if name not in allowed:
@@ -142,3 +143,16 @@ def check_hyperparameters(face: Face, given: Mapping[str, Any], taken: Iterable[
             raise ValueError(unknown(what, name, allowed))
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{face.name}: {name} is {type(value).__name__}, expected a number")
+    if given and face.name not in LEARNED:
+        _try(face, given)
+
+
+def _try(face: Face, given: Mapping[str, Any]) -> None:
+    """Run the kernel on one number: what its hyperparameters may be, it knows itself."""
+    kernel, one = module("numpy", face.name), np.ones((1, 1))
+    if face.kind == "optimizer":
+        states = kernel.initial_state(one) if len(face.arrays) > 2 else ()
+        step = {"t": 1} if face.counts_steps else {}
+        kernel.update(one, one, *states, **step, **given)
+    else:
+        kernel.forward(*(one for _ in face.arrays), **given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,9 @@ class Layer:
         self.z: Array | None = None
         self.a: Array | None = None
         self._seed, self._number = seed, number
-        self._pullbacks: list[tuple[str, Callable[[Array], Any]]] = []
-        self._linear = kernels.module(target, "masked_linear" if described.sparse else "linear")
+        self._pullbacks: list[tuple[str, Callable[..., Any]]] = []
+        self._target = target
+        self._linear = "masked_linear" if described.sparse else "linear"
         self._pattern = _Pattern(described, own) if described.sparse else None
         self._learned = list(kernels.LEARNED.get(described.activation, {}))
         name = described.activation
@@ -123,7 +125,7 @@ class Layer:
         if training:
             self._pullbacks.clear()
             return self._forward_training(X, step, activate)
-        value: Array = self._linear.forward(X, *self._weights())
+        value: Array = kernels.module(self._target, self._linear).forward(X, *self._weights())
         if self.specification.batchnorm:
             value = self._batchnorm_inference.forward(
                 value, self.statistics["mean"], self.statistics["variance"],
@@ -139,9 +141,10 @@ class Layer:
     def _forward_training(self, X: Array, step: int, activate: bool) -> Array:
         described, keep = self.specification, self._pullbacks.append
         value: Array
-        value, pullback = self._linear.vjp(X, *self._weights())
+        weights = self._weights()
+        value = kernels.module(self._target, self._linear).forward(X, *weights)
         self.a_prev, self.z = X, value
-        keep(("linear", pullback))
+        keep(("linear", partial(self._linear_backward, (X, *weights))))
         if described.batchnorm:
             value = self._normalise(value)
         if self._activation is not None and activate:
@@ -157,6 +160,16 @@ class Layer:
             keep(("dropout", pullback))
         self.a = value
         return value
+
+    def _linear_backward(
+        self, given: tuple[Array, ...], DY: Array, input_gradient: bool
+    ) -> tuple[Array | None, Array, Array]:
+        """DX, if it is wanted, DW and Db."""
+        name = self._linear if input_gradient else f"{self._linear}_of_data"
+        named = dict(zip(("X", "W", "b", "M"), given, strict=False))
+        saved = (named[need] for need in kernels.face(name).saves)
+        *DX, DW, Db = kernels.module(self._target, name).backward(DY, *saved)
+        return DX[0] if DX else None, DW, Db
 
     def _weights(self) -> tuple[Array, ...]:
         """What the linear kernel takes behind X."""
@@ -175,7 +188,7 @@ class Layer:
         Y: Array
         Y, mu, inv_std = self._batchnorm.forward(X, gamma, beta, BATCHNORM_EPSILON)
         variance = np.maximum(inv_std.astype(np.float64) ** -2 - BATCHNORM_EPSILON, 0)
-        for name, new in (("mean", mu), ("variance", variance)):
+        for name, new in (("mean", mu), ("variance", variance)) if len(X) else ():
             running = self.statistics[name]
             running *= BATCHNORM_MOMENTUM
             running += ((1 - BATCHNORM_MOMENTUM) * new).astype(running.dtype)
@@ -186,18 +199,21 @@ class Layer:
         self._pullbacks.append(("batchnorm", pullback))
         return Y
 
-    def backward(self, DA: Array) -> Array:
-        """The gradient of the input, (N, n_in), from that of the output; DW, Db ... are kept."""
+    def backward(self, DA: Array, input_gradient: bool = True) -> Array | None:
+        """The gradient of the input, (N, n_in), from that of the output; DW, Db ... are kept.
+
+        input_gradient: False for a layer of data, whose gradient nobody needs; returns None.
+        """
         if not self._pullbacks:
             raise RuntimeError("backward needs a forward pass with training=True before it")
-        gradient = DA
+        gradient: Array | None = DA
         del DA  # so that no gradient lives longer than the next one needs it
         while self._pullbacks:
             part, pullback = self._pullbacks.pop()
-            found = pullback(gradient)
+            found = pullback(gradient, input_gradient) if part == "linear" else pullback(gradient)
             del gradient
             if part == "linear":
-                gradient, DW, self.gradients["b"] = found[:3]
+                gradient, DW, self.gradients["b"] = found
                 if self._pattern is None:
                     self.gradients["W"] = DW
                 else:

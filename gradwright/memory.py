@@ -2,7 +2,8 @@
 
 Training keeps, beside parameters and gradients, every pre-activation and activation of the batch
 for the backward pass, and the optimizer's states. Inference needs the input and the output of one
-layer at a time. Workspace of single kernels is not counted: it is a block of rows at most.
+layer at a time. Workspace of single kernels is not counted: it is a block of rows at most. The C++
+engine works in place where it can, and makes the gradient of dense weights block by block.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _BYTES = {"float32": 4, "float64": 8}
 _INDEX_BYTES = 4
+# Values of a gradient that the engine makes at a time, and features it turns to rows at a time.
+_ENGINE_BLOCK, _ENGINE_TILE = 192 * 1024, 16
 
 
 @dataclass(frozen=True)
@@ -74,21 +77,35 @@ class MemoryTable:
 
 
 def memory_table(
-    specification: Specification, batch: int, states: Sequence[str] | None = None
+    specification: Specification,
+    batch: int,
+    states: Sequence[str] | None = None,
+    backend: str = "numpy",
+    threads: int = 1,
 ) -> MemoryTable:
     """The table of a network for batches of `batch` samples. ValueError unless batch >= 1.
 
-    `states` names the optimizer's states; None asks its kernel.
+    `states` names the optimizer's states; None asks its kernel. `backend`: "numpy", kernel by
+    kernel, or "cpp", the engine with so many threads.
     """
     if batch < 1:
         raise ValueError(f"expected batch >= 1, got {batch}")
+    engine = backend == "cpp" and not any(l.activation in LEARNED for l in specification.layers)
     each = _BYTES[specification.dtype]
     parameters = tuple(_parameters(specification, each))
     floats = sum(item.count for item in parameters if item.name != "indices of sparse weights")
     if states is None:
         states = kernels.optimizer(specification.optimizer).arrays[2:]
-    training = [*parameters, *_cached(specification, batch, each)]
-    training.append(Item("gradients", "one of each parameter", floats, each))
+    if engine:
+        training = [*parameters, *_in_engine(specification, batch, each, threads)]
+        blocks = 0 if specification.clip_norm else sum(
+            _weights(layer) for layer in specification.layers if not layer.sparse
+        )
+        without = "" if specification.clip_norm else " but dense weights"
+        training.append(Item("gradients", f"one of each parameter{without}", floats - blocks, each))
+    else:
+        training = [*parameters, *_cached(specification, batch, each)]
+        training.append(Item("gradients", "one of each parameter", floats, each))
     if states:
         formula = f"{', '.join(states)} of each parameter"
         name, number = f"states of {specification.optimizer}", len(states) * floats
@@ -132,6 +149,30 @@ def _cached(specification: Specification, batch: int, each: int) -> Iterator[Ite
     yield Item("gradients of activations", formula, batch * _in_flight(layers), each)
 
 
+def _in_engine(
+    specification: Specification, batch: int, each: int, threads: int
+) -> Iterator[Item]:
+    """Of a batch in the engine, whose stages overwrite what no backward pass needs."""
+    layers, sizes = specification.layers, specification.sizes
+    last = layers[-1] if specification.loss_on_logits else None
+    active = [layer for layer in layers if layer.activation != "identity" and layer is not last]
+    apart = sum(l.outputs for l in active if l.activation != "relu" and _saves(l, "X", "Z"))
+    extra = sum(layer.outputs * (layer.batchnorm + (layer.dropout > 0)) for layer in layers)
+    extra += sum(l.outputs for l in active if l.dropout and _saves(l, "Y"))
+    yield Item("cached activations", "N (H_0 + ... + H_L)", batch * sum(sizes), each)
+    if apart:
+        formula = "N H_l where the activation needs its input"
+        yield Item("cached pre-activations", formula, batch * apart, each)
+    if extra:
+        formula = "N H_l for each normalised value and mask kept"
+        yield Item("cached normalised values and masks", formula, batch * extra, each)
+    yield from _statistics(specification, each)
+    count = batch * (sum(sizes[1:]) + 2 * sizes[-1])
+    yield Item("gradients of activations", "N (H_1 + ... + H_L), rows of the loss", count, each)
+    block = max(_ENGINE_BLOCK, batch * 4 * _ENGINE_TILE)
+    yield Item("workspace", "a block of a gradient, for each thread", threads * block, each)
+
+
 def _extra(layer: LayerSpecification) -> int:
     """What a layer keeps for a sample besides input, pre-activation and output."""
     normalised = layer.batchnorm and _saves(layer, "X", "Z")
@@ -147,15 +188,16 @@ def _saves(layer: LayerSpecification, *names: str) -> bool:
 def _in_flight(layers: Sequence[LayerSpecification]) -> int:
     """The most that a backward pass holds for a sample beyond what the forward pass kept.
 
-    A layer holds the gradient it gets and the one it hands on; layers behind it have let go of
-    their normalised values and masks.
+    A layer holds the gradient it gets and the one it hands on, the first one hands on none; layers
+    behind it have let go of their normalised values and masks.
     """
     most, freed = 0, 0
     for layer in reversed(layers):
         if layer.activation != "identity" and layer is not layers[-1]:
             most = max(most, 2 * layer.outputs - freed)
         freed += _extra(layer)
-        most = max(most, layer.outputs + layer.inputs - freed)
+        handed_on = 0 if layer is layers[0] else layer.inputs
+        most = max(most, layer.outputs + handed_on - freed)
     return most
 
 

@@ -118,13 +118,17 @@ class MLP:
         In training mode, the default, all that `backward` needs is kept, dropout is on and batch
         normalisation uses the batch; `predict` and `training=False` are inference.
         """
-        return self.backend.forward(self._inputs(X), training)
+        Y = self.backend.forward(self._inputs(X), training)
+        self._show_values()
+        return Y
 
     def backward(self, y: Any, sample_weight: Any = None) -> float:
         """The loss of the last `forward(X)`; all gradients are computed and kept."""
         T = encoding.encode(self.specification, y)
         weight = encoding.weights(self.specification, sample_weight, len(T))
-        return self.backend.backward(T, weight)
+        loss = self.backend.backward(T, weight)
+        self._show_values()
+        return loss
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the gradients of the last `backward`."""
@@ -194,7 +198,7 @@ class MLP:
 
     def predict(self, X: Any) -> Array:
         """Classes (N,), 0 or 1 for each label (N, K), or the outputs (N, K) of a regression."""
-        return encoding.decode(self.specification, self.outputs(X))
+        return encoding.decode(self.specification, self._known(self.outputs(X)))
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, (N, K); for one sigmoid output (N, 2)."""
@@ -202,7 +206,15 @@ class MLP:
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy for classes (all labels right, for several), R^2 for a regression."""
-        return score(self.specification, y, self.outputs(X), sample_weight)
+        return score(self.specification, y, self._known(self.outputs(X)), sample_weight)
+
+    def _known(self, outputs: Array) -> Array:
+        """The outputs; ValueError for a row of NaN, which is no class and no label."""
+        unknown = np.flatnonzero(np.isnan(outputs).any(axis=1))
+        if len(unknown) and self.specification.task != "regression":
+            row = int(unknown[0])
+            raise ValueError(f"the outputs of row {row} are NaN; are X[{row}] and all weights numbers?")
+        return outputs
 
     def outputs(self, X: Any) -> Array:
         """The output activations at inference, in blocks of rows that bound the memory."""
@@ -216,10 +228,8 @@ class MLP:
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, over the network's own parameters, with the gradients of the last `backward`.
-
-        Where kernels run layer by layer they also hold a_prev, z and a of the last `forward`; the
-        C++ engine keeps those to itself.
+        """The layers, over the network's own parameters, with the gradients of the last `backward`
+        and a_prev, z and a of the last `forward` in training; the C++ engine hands out copies.
         """
         if isinstance(self.backend, Composed):
             return self.backend.layers
@@ -229,6 +239,13 @@ class MLP:
                 Layer.of(described, "numpy", named, self.specification.seed, number)
                 for number, described in enumerate(self.specification.layers, start=1)
             ]
+        self._show_values()
+        return self._layers
+
+    def _show_values(self) -> None:
+        """Hand the engine's values and gradients to the layers, where somebody has asked for those."""
+        if self._layers is None:
+            return
         gradients = self.backend.gradients()
         for number, layer in enumerate(self._layers, start=1):
             prefix = f"layer{number}."
@@ -237,7 +254,7 @@ class MLP:
                 for name, gradient in gradients.items()
                 if name.startswith(prefix)
             }
-        return self._layers
+            layer.a_prev, layer.z, layer.a = self.backend.values(number)
 
     def summary(self) -> str:
         """Layers, parameters, loss, optimizer, and what runs them, as text."""

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from gradwright.network import MLP
 
@@ -74,19 +73,48 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.dropout = dropout
         self.backend = backend
 
-    def _train(self, X: Array, T: Array, outputs: int, output: str, loss: str) -> None:
+    def _train(
+        self, X: Array, T: Array, weight: Array | None, outputs: int, output: str, loss: str
+    ) -> None:
         """Make the network, or go on with it after `warm_start`, and train it."""
-        self._check_numbers()
-        batch = min(200, len(X)) if self.batch_size == "auto" else int(self.batch_size)
+        batch = self._batch(len(X))
         if not (self.warm_start and hasattr(self, "network_")):
-            self.network_ = self._network(X, outputs, output, loss, min(batch, len(X)))
+            share = batch if weight is None else batch * float(weight.mean())
+            self.network_ = self._network(X, outputs, output, loss, share)
         done = len(self.network_.history)
         self.network_.fit(
-            X, T, epochs=self.max_iter, learning_rate=self.learning_rate_init,
-            batch_size=min(batch, len(X)), verbose=self.verbose, shuffle=self.shuffle,
+            X, T, epochs=self.max_iter, learning_rate=self.learning_rate_init, batch_size=batch,
+            verbose=self.verbose, shuffle=self.shuffle, sample_weight=weight,
             patience=self.n_iter_no_change, min_delta=self.tol,
             validation_split=self.validation_fraction if self.early_stopping else 0.0,
         )  # fmt: skip
+        self._tell(outputs, output)
+        history = self.network_.history
+        if self.n_iter_ - done == self.max_iter and not history.stopped and self.max_iter > 1:
+            warnings.warn(
+                f"training reached max_iter={self.max_iter} before the loss stopped falling; raise "
+                "max_iter, or learning_rate_init",
+                ConvergenceWarning, stacklevel=3,
+            )  # fmt: skip
+
+    def _train_once(
+        self, X: Array, T: Array, weight: Array | None, outputs: int, output: str, loss: str
+    ) -> None:
+        """One pass over the samples, from where the last one ended."""
+        if self.early_stopping:
+            raise ValueError("partial_fit does not stop early; give early_stopping=False")
+        batch = self._batch(len(X))
+        if not hasattr(self, "network_"):
+            self.network_ = self._network(X, outputs, output, loss, batch)
+        self.network_.fit(
+            X.astype(self.network_.specification.dtype, copy=False), T, epochs=1,
+            learning_rate=self.learning_rate_init, batch_size=batch, verbose=self.verbose,
+            shuffle=self.shuffle, sample_weight=weight,
+        )  # fmt: skip
+        self._tell(outputs, output)
+
+    def _tell(self, outputs: int, output: str) -> None:
+        """The attributes of a fitted estimator."""
         history = self.network_.history
         self.loss_curve_ = list(history.loss)
         self.loss_ = self.loss_curve_[-1]
@@ -95,14 +123,22 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.n_layers_ = len(self.network_.specification.sizes)
         self.n_outputs_ = outputs
         self.out_activation_ = output
-        if self.n_iter_ - done == self.max_iter and not history.stopped and self.max_iter > 1:
-            warnings.warn(
-                f"training reached max_iter={self.max_iter} before the loss stopped falling; raise "
-                "max_iter, or learning_rate_init",
-                ConvergenceWarning, stacklevel=3,
-            )  # fmt: skip
 
-    def _network(self, X: Array, outputs: int, output: str, loss: str, batch: int) -> MLP:
+    def _batch(self, count: int) -> int:
+        self._check_numbers()
+        return min(200 if self.batch_size == "auto" else int(self.batch_size), count)
+
+    def _weighted(
+        self, X: Array, y: Array, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        """The samples that have a weight, and the weights. A weight of zero is an absent sample."""
+        if sample_weight is None:
+            return X, y, None
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        kept = weight > 0
+        return X[kept], y[kept], weight[kept]
+
+    def _network(self, X: Array, outputs: int, output: str, loss: str, batch: float) -> MLP:
         hidden = self.hidden_layer_sizes
         widths = [hidden] if np.isscalar(hidden) else list(hidden)  # type: ignore[arg-type]
         activation = self.activation
@@ -167,26 +203,68 @@ class GradwrightClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     `network_`, `classes_`, `loss_curve_`, `n_iter_`, `coefs_`, `intercepts_`.
     """
 
-    def fit(self, X: Any, y: Any) -> GradwrightClassifier:
-        """Train on samples (N, D) and labels (N,), or on a matrix of 0 and 1 (N, K)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradwrightClassifier:
+        """Train on samples (N, D) and labels (N,), or on a matrix of 0 and 1 (N, K).
+
+        sample_weight: (N,); the penalty `alpha` counts a sample of weight w as w samples.
+        """
         X, y = validate_data(self, X, y, multi_output=True, dtype=(np.float64, np.float32))
         check_classification_targets(y)
+        X, y, weight = self._weighted(X, y, sample_weight)
         if type_of_target(y).startswith("multilabel"):
-            self._labels = None
-            self.classes_ = np.arange(y.shape[1])
-            self._train(X, y, y.shape[1], "sigmoid", "binary_cross_entropy")
-            return self
-        self._labels = LabelEncoder().fit(_column(y))
-        self.classes_ = self._labels.classes_
-        T = self._labels.transform(_column(y, warn=False)).astype(np.int64)
-        self._train(X, T, len(self.classes_), "softmax", "cross_entropy")
+            self._set_classes(np.arange(y.shape[1]), several=True)
+        else:
+            y = _column(y)
+            self._set_classes(np.unique(y), several=False)
+        self._train(X, *self._targets(y, weight))
         return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> GradwrightClassifier:
+        """One more pass over these samples; the first one may have to make the network.
+
+        classes: all labels there will ever be, needed in the first call, except for several labels
+        a sample (N, K).
+        """
+        first = not hasattr(self, "network_")
+        X, y = validate_data(
+            self, X, y, multi_output=True, dtype=(np.float64, np.float32), reset=first
+        )
+        check_classification_targets(y)
+        X, y, weight = self._weighted(X, y, sample_weight)
+        several = y.ndim == 2 and y.shape[1] > 1
+        given = np.arange(y.shape[1]) if several and classes is None else classes
+        if first:
+            if given is None:
+                raise ValueError("classes has to be given in the first call of partial_fit")
+            self._set_classes(np.unique(given), several)
+        elif given is not None and not np.array_equal(np.unique(given), self.classes_):
+            raise ValueError(f"classes is {given}, but was {self.classes_} in the first call")
+        y = y if several else _column(y)
+        unknown: Any = [] if several else np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(f"label {unknown[0]} is not in classes, {self.classes_}")
+        self._train_once(X, *self._targets(y, weight))
+        return self
+
+    def _set_classes(self, classes: Array, several: bool) -> None:
+        self.classes_ = classes
+        self._several = several
+
+    def _targets(self, y: Array, weight: Array | None) -> tuple[Array, Any, int, str, str]:
+        """What the network is trained on: targets, weights, outputs, output activation, loss."""
+        count = len(self.classes_)
+        if self._several:
+            return y, weight, count, "sigmoid", "binary_cross_entropy"
+        T = np.searchsorted(self.classes_, y).astype(np.int64)
+        return T, weight, count, "softmax", "cross_entropy"
 
     def predict(self, X: Any) -> Array:
         """Labels (N,), or 0 and 1 for each of several (N, K)."""
         X = self._samples(X)
         found: Array = self.network_.predict(X)
-        return found if self._labels is None else self.classes_[found]
+        return found if self._several else self.classes_[found]
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, in the order of `classes_`."""
@@ -212,15 +290,35 @@ class GradwrightRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     Parameters are those of `GradwrightClassifier`. Targets are (N,) or (N, K).
     """
 
-    def fit(self, X: Any, y: Any) -> GradwrightRegressor:
-        """Train on samples (N, D) and targets (N,) or (N, K)."""
-        X, y = validate_data(
-            self, X, y, multi_output=True, y_numeric=True, dtype=(np.float64, np.float32)
-        )
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradwrightRegressor:
+        """Train on samples (N, D) and targets (N,) or (N, K); sample_weight is (N,)."""
+        X, y = self._validated(X, y, reset=True)
+        X, y, weight = self._weighted(X, y, sample_weight)
         self._flat = y.ndim == 1 or y.shape[1] == 1
-        T = (_column(y)[:, None] if self._flat else y).astype(X.dtype)
-        self._train(X, T, T.shape[1], "identity", "half_squared_error")
+        T = self._targets(X, y)
+        self._train(X, T, weight, T.shape[1], "identity", "half_squared_error")
         return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GradwrightRegressor:
+        """One more pass over these samples; the first one makes the network."""
+        first = not hasattr(self, "network_")
+        X, y = self._validated(X, y, reset=first)
+        X, y, weight = self._weighted(X, y, sample_weight)
+        if first:
+            self._flat = y.ndim == 1 or y.shape[1] == 1
+        T = self._targets(X, y)
+        self._train_once(X, T, weight, T.shape[1], "identity", "half_squared_error")
+        return self
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
+        found: tuple[Array, Array] = validate_data(
+            self, X, y, multi_output=True, y_numeric=True, dtype=(np.float64, np.float32),
+            reset=reset,
+        )  # fmt: skip
+        return found
+
+    def _targets(self, X: Array, y: Array) -> Array:
+        return (_column(y)[:, None] if self._flat else y).astype(X.dtype)
 
     def predict(self, X: Any) -> Array:
         """Numbers, (N,) or (N, K) as in `fit`."""
@@ -234,13 +332,12 @@ class GradwrightRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         return tags
 
 
-def _column(y: Array, warn: bool = True) -> Array:
+def _column(y: Array) -> Array:
     """Targets with one axis; a column of them comes with scikit-learn's warning."""
     if y.ndim == 2 and y.shape[1] == 1:
-        if warn:
-            warnings.warn(
-                "A column-vector y was passed when a 1d array was expected; give y.ravel()",
-                DataConversionWarning, stacklevel=3,
-            )  # fmt: skip
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected; give y.ravel()",
+            DataConversionWarning, stacklevel=3,
+        )  # fmt: skip
         return y.ravel()
     return y

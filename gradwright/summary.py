@@ -30,8 +30,8 @@ def summary(net: MLP) -> str:
     ]  # fmt: skip
     lines.append(f"{total:,} parameters, {spec.dtype}")
     where = " on logits" if spec.loss_on_logits else ""
-    lines.append(f"loss       {_named(spec.loss, spec.loss_parameters)}{where}")
-    lines.append(f"optimizer  {_named(spec.optimizer, spec.optimizer_parameters)}")
+    lines.append(f"loss       {named(spec.loss, spec.loss_parameters)}{where}")
+    lines.append(f"optimizer  {named(spec.optimizer, spec.optimizer_parameters)}")
     lines.append(f"runs on    {net.backend.describe()}")
     return "\n".join(lines)
 
@@ -42,7 +42,7 @@ def _trained(name: str) -> bool:
 
 def _then(layer: LayerSpecification) -> str:
     parts = ["batchnorm"] if layer.batchnorm else []
-    parts.append(_named(layer.activation, layer.parameters))
+    parts.append(named(layer.activation, layer.parameters))
     if layer.dropout:
         parts.append(f"dropout {layer.dropout:g}")
     if layer.sparse:
@@ -50,6 +50,7 @@ def _then(layer: LayerSpecification) -> str:
     return ", ".join(parts)
 
 
-def _named(name: str, parameters: Mapping[str, Any]) -> str:
+def named(name: str, parameters: Mapping[str, Any]) -> str:
+    """A name with its parameters: leaky_relu(alpha=0.1)."""
     inner = ", ".join(f"{key}={value:g}" for key, value in parameters.items())
     return f"{name}({inner})" if inner else name

@@ -145,11 +145,36 @@ def test_the_table_names_everything_that_comes_with_it() -> None:
     from gradwright.schedules import SCHEDULES
 
     derived = {item.name for path in built_in_scripts() for item in load_script(path)}
-    rows = ("layers", "activations", "losses", "optimizers")
+    rows = ("layers", "activations", "losses", "gradients", "optimizers")
     named = set().union(*(table_row(title) for title in rows))
     assert {name for name in derived if not name.startswith("weighted_")} == named
     assert {name.removeprefix("weighted_") for name in derived - named} <= table_row("losses")
     assert table_row("schedules") == set(SCHEDULES)
+
+
+def test_what_other_sources_name_is_there_under_the_name_that_the_readme_lists() -> None:
+    """Every kernel, method and attribute in the right-hand column of the table exists."""
+    from importlib import import_module
+
+    from gradwright import MLP, kernels
+
+    start = README.index("| elsewhere | here |")
+    rows = README[start : README.index("\n\n", start)].splitlines()[2:]
+    here = " ".join(row.split(" | ")[1] for row in rows)
+    net = MLP([2, 3, 2], ["relu", "softmax"])
+    net.backward(net.forward(np.ones((4, 2))) * 0 + [[1, 0]])
+    for name in re.findall(r"`(\w+)\.(forward|backward|update)\(", here):
+        if name[0] != "net":
+            assert hasattr(import_module(f"gradwright.generated.numpy.{name[0]}"), name[1])
+    for name in re.findall(r"net\.(\w+)", here):
+        assert hasattr(net, name)
+    for name in ("W", "b", "z", "a", "a_prev", "DW", "Db"):
+        assert f"`{name}`" in here
+        assert getattr(net.layers[0], name) is not None
+    for name in re.findall(r'"(\w+)"', here):
+        known = {*kernels.known("activation"), "he", "xavier", "layer1"}
+        assert name.split(".")[0] in known
+    assert "dropconnect" in kernels.names()
 
 
 def test_the_page_of_the_catalogue_names_every_loss_and_schedule() -> None:

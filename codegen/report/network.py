@@ -85,23 +85,13 @@ def guarantees(found: NetworkDerivation, mutants: int = 0) -> list[dict[str, str
         f"The gradients of {kernels} are proved for all sizes and every upstream gradient; the "
         "backward pass joins them by the chain rule."
     )
-    if found.proof is not None:
-        proved.append(
-            "The gradients of the whole network, by the chain rule and by the reverse sweep over "
-            "the composed program, have the normal form of its differentiation entry by entry in "
-            f"index notation, for all {sizes}."
-        )
-    exact = found.exact
-    points = (
-        " × ".join(map(str, point.values()))
-        for point in exact.sizes
-        if ", ".join(f"{d} = {n}" for d, n in point.items()) not in exact.skipped
+    seams = ", ".join(seam.name for seam in found.seams)
+    proved.append(
+        "The gradients of the whole network, by the chain rule and by the reverse sweep over "
+        "the composed program, have the normal form of its differentiation entry by entry in "
+        f"index notation, taken apart at {seams}, for all {sizes}."
     )
-    checked = (
-        "The same gradients agree exactly with forward-mode differentiation of the composed "
-        f"program over prime fields, at {sizes} = {', '.join(points)}."
-    )
-    claims = [("proved", text) for text in proved] + [("checked", checked)]
+    claims = [("proved", text) for text in proved] + [_exactness(found)]
     if mutants:
         rejected = (
             f"{mutants} errors planted into the gradients, all of them, are rejected by the proof "
@@ -109,6 +99,24 @@ def guarantees(found: NetworkDerivation, mutants: int = 0) -> list[dict[str, str
         )
         claims.append(("checked", rejected))
     return [{"state": state, "text": text} for state, text in claims]
+
+
+def _exactness(found: NetworkDerivation) -> tuple[str, str]:
+    exact = found.exact
+    if exact is None:
+        return "not checked", (
+            "No points of prime fields are known at which all roots and exponentials of a network "
+            "this deep exist; at finite sizes only its layers are checked."
+        )
+    points = (
+        " × ".join(map(str, point.values()))
+        for point in exact.sizes
+        if ", ".join(f"{d} = {n}" for d, n in point.items()) not in exact.skipped
+    )
+    return "checked", (
+        "The same gradients agree exactly with forward-mode differentiation of the composed program "
+        f"over prime fields, at {', '.join(found.program.sizes)} = {', '.join(points)}."
+    )
 
 
 def _input(value: Value) -> dict[str, Any]:
@@ -261,6 +269,5 @@ def _markdown(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {kind} | {one['formula']} | {other['formula']} | {numbers} |"
     yield "\n## What is guaranteed\n"
     yield from (f"- **{item['state']}** {item['text']}" for item in data["guarantees"])
-    if data["proof"]:
-        yield f"\nProof `{data['proof']}`"
+    yield f"\nProof `{data['proof']}`"
 

@@ -7,6 +7,7 @@ from . import all_relu as all_relu
 from . import batchnorm as batchnorm
 from . import batchnorm_inference as batchnorm_inference
 from . import binary_cross_entropy as binary_cross_entropy
+from . import clip_by_global_norm as clip_by_global_norm
 from . import cross_entropy as cross_entropy
 from . import dropconnect as dropconnect
 from . import dropout as dropout
@@ -24,11 +25,13 @@ from . import kl_divergence as kl_divergence
 from . import layernorm as layernorm
 from . import leaky_relu as leaky_relu
 from . import linear as linear
+from . import linear_of_data as linear_of_data
 from . import lion as lion
 from . import log_sigmoid as log_sigmoid
 from . import log_softmax as log_softmax
 from . import logistic_cross_entropy as logistic_cross_entropy
 from . import masked_linear as masked_linear
+from . import masked_linear_of_data as masked_linear_of_data
 from . import mean_absolute_error as mean_absolute_error
 from . import mean_squared_error as mean_squared_error
 from . import mish as mish
@@ -71,6 +74,7 @@ __all__ = [
     "batchnorm",
     "batchnorm_inference",
     "binary_cross_entropy",
+    "clip_by_global_norm",
     "cross_entropy",
     "dropconnect",
     "dropout",
@@ -88,11 +92,13 @@ __all__ = [
     "layernorm",
     "leaky_relu",
     "linear",
+    "linear_of_data",
     "lion",
     "log_sigmoid",
     "log_softmax",
     "logistic_cross_entropy",
     "masked_linear",
+    "masked_linear_of_data",
     "mean_absolute_error",
     "mean_squared_error",
     "mish",

@@ -66,6 +66,12 @@ class Backend(Protocol):
         With `training`, batch statistics and dropout are used and what `backward` needs is kept.
         """
 
+    def values(self, number: int) -> tuple[Array | None, Array | None, Array | None]:
+        """Input, linear map and output of layer 1, 2, ... for the last such batch, or copies of them.
+
+        None where the network may have computed something else since.
+        """
+
     def backward(self, targets: Array, sample_weight: Array | None = None) -> float:
         """The loss of the last `forward(..., training=True)`; the gradients are kept.
 

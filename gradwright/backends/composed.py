@@ -80,17 +80,22 @@ class Composed:
             return self._loss.activate(value)
         return value
 
+    def values(self, number: int) -> tuple[Array | None, Array | None, Array | None]:
+        """Input, linear map and output of a layer for the last batch of `forward` in training."""
+        layer = self.layers[number - 1]
+        return layer.a_prev, layer.z, layer.a
+
     def backward(self, targets: Array, sample_weight: Array | None = None) -> float:
         """The loss; gradients are kept."""
         if self._output is None:
             raise RuntimeError("backward needs a forward pass with training=True before it")
         loss, gradient = self._loss(self._output, targets, sample_weight)
         self._output = None
-        passed = [gradient]  # handed on, not held: a layer may free what it no longer needs
+        passed: list[Any] = [gradient]  # handed on, not held: a layer may free what it no longer needs
         del gradient
-        for layer in reversed(self.layers):
+        for number, layer in reversed(list(enumerate(self.layers, start=1))):
             layer.gradients.clear()
-            passed.append(layer.backward(passed.pop()))
+            passed.append(layer.backward(passed.pop(), input_gradient=number > 1))
         return loss
 
     def evaluate(self, X: Array, targets: Array, sample_weight: Array | None = None) -> float:
@@ -181,6 +186,7 @@ class Optimizer:
     ) -> None:  # fmt: skip
         self._face = kernels.face(specification.optimizer)
         self._kernel = kernels.module(target, specification.optimizer)
+        self._clip = kernels.module(target, "clip_by_global_norm")
         self._specification = specification
         self.trained = {name: a for name, a in parameters.items() if a.dtype.kind == "f"}
         self._step = state["step"]
@@ -196,11 +202,9 @@ class Optimizer:
 
     def step(self, gradients: dict[str, Array], learning_rate: float) -> None:
         """Update every parameter, or raise FloatingPointError and change nothing."""
-        norm = global_norm(gradients)
+        require_finite(gradients)
         described = self._specification
-        scale = 1.0
-        if described.clip_norm is not None and norm > described.clip_norm:
-            scale = described.clip_norm / norm
+        scale = 1.0 if described.clip_norm is None else self._clipping(gradients, described.clip_norm)
         number = int(self._step[0]) + 1
         for name, theta in self.trained.items():
             g = gradients[name] if scale == 1.0 else gradients[name] * theta.dtype.type(scale)
@@ -219,18 +223,24 @@ class Optimizer:
             )
         self._step[0] = number
 
+    def _clipping(self, gradients: Mapping[str, Array], limit: float) -> float:
+        """What all gradients are multiplied by: the gradient 1, clipped by the norm of them all."""
+        square_norm = sum(self._square_norm(g) for g in gradients.values())
+        clipped = self._clip.backward(1.0, np.ones((1, 1)), square_norm, limit)
+        return float(clipped[0, 0])
 
-def global_norm(gradients: Mapping[str, Array]) -> float:
-    """The Euclidean norm of all gradients; FloatingPointError names one that is not finite."""
-    square = 0.0
+    def _square_norm(self, gradient: Array) -> float:
+        flat = gradient.reshape(1, -1)
+        found = float(self._clip.forward(flat).square_norm)
+        if not math.isfinite(found):
+            found = float(self._clip.forward(flat.astype(np.float64)).square_norm)
+        return found
+
+
+def require_finite(gradients: Mapping[str, Array]) -> None:
+    """FloatingPointError names a gradient that is infinite or NaN."""
     for name, g in gradients.items():
-        own = float(np.vdot(g, g))
-        if not math.isfinite(own):
-            if not np.isfinite(g).all():
-                place = np.unravel_index(int(np.isfinite(g).argmin()), g.shape)
-                index = ", ".join(str(k) for k in place)
-                raise FloatingPointError(f"the gradient of {name}[{index}] is {g[place]}")
-            wide = g.astype(np.float64)
-            own = float(np.vdot(wide, wide))
-        square += own
-    return math.sqrt(square)
+        if not math.isfinite(float(np.vdot(g, g))) and not np.isfinite(g).all():
+            place = np.unravel_index(int(np.isfinite(g).argmin()), g.shape)
+            index = ", ".join(str(k) for k in place)
+            raise FloatingPointError(f"the gradient of {name}[{index}] is {g[place]}")

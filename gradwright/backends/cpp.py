@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +47,7 @@ class Engine:
         self.threads = threads or _kernels.threads()
         self._loss = Loss("cpp", specification)
         self._states: dict[str, list[Array]] = {}
+        self._waiting: int | None = None  # samples whose backward pass has not been
         rule = kernels.face(specification.optimizer)
         initial_state = getattr(kernels.module("cpp", rule.name), "initial_state", None)
         for name, theta in self._parameters.items():
@@ -121,6 +123,16 @@ class Engine:
                 found[name] = gradient.reshape(theta.shape)
         return found
 
+    def values(self, number: int) -> tuple[Array | None, Array | None, Array | None]:
+        """Copies of a layer's input, linear map and output for the last batch of `forward` in training."""
+        a_prev, z, a = (self._network.value(number, name) for name in ("a_prev", "z", "a"))
+        return a_prev, z, a
+
+    def _require_several(self, count: int) -> None:
+        """A variance over a batch is one of two samples at least."""
+        if count == 1 and any(layer.batchnorm for layer in self.specification.layers):
+            raise ValueError("batchnorm: expected more than one sample, got 1")
+
     def support(self, number: int) -> Support:
         """Where the weights of a sparse layer are."""
         layer, own = self.specification.layers[number - 1], f"layer{number}.W."
@@ -152,6 +164,9 @@ class Engine:
     def forward(self, X: Array, training: bool = False, activate: bool = True) -> Array:
         """The output of the network for every row of X."""
         X = np.ascontiguousarray(X)
+        if training:
+            self._require_several(len(X))
+        self._waiting = len(X) if training else None
         Y = np.empty((len(X), self.specification.sizes[-1]), self._dtype)
         rows = max(len(X), 1) if training else _ROWS
         for first in range(0, len(X), rows):
@@ -161,6 +176,14 @@ class Engine:
 
     def backward(self, targets: Array, sample_weight: Array | None = None) -> float:
         """The loss; gradients are kept."""
+        if self._waiting is None:
+            raise RuntimeError("backward needs a forward pass with training=True before it")
+        if self._waiting == 0:
+            raise ValueError(f"{self.specification.loss_kernel}: expected at least one sample, got 0")
+        for name, given in (("targets", targets), ("weights", sample_weight)):
+            if given is not None and len(given) != self._waiting:
+                raise ValueError(f"expected {self._waiting} {name}, one a sample, got {len(given)}")
+        self._waiting = None
         loss: float = self._network.backward(np.ascontiguousarray(targets), sample_weight)
         return loss
 
@@ -170,6 +193,9 @@ class Engine:
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the kept gradients."""
+        if not 0 <= learning_rate < math.inf:
+            rule = self.specification.optimizer
+            raise ValueError(f"{rule}: expected learning_rate >= 0, got {learning_rate}")
         self._network.update(learning_rate)
 
     def epoch(
@@ -185,6 +211,8 @@ class Engine:
         """Train on all batches of `order` and return their losses; Python's lock is released."""
         if losses is None:
             losses = np.empty(len(learning_rates))
+        self._waiting = None
+        self._require_several(min(batch_size, (len(order) - 1) % batch_size + 1))
         self._network.epoch(
             np.ascontiguousarray(X), np.ascontiguousarray(targets),
             np.ascontiguousarray(order, np.int64), batch_size,

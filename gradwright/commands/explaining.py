@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .describe import described
 from .errors import UsageError
-from .networks import _PROVED, EXPLAIN
+from .networks import _MEMORY, _PROVED, EXPLAIN
 from .options import layer_sizes, settings
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the explanation of the network the options describe."""
     from gradwright.explain import explain
 
-    given = settings(options, (*EXPLAIN, _PROVED))
+    given = settings(options, (*EXPLAIN, _MEMORY, _PROVED))
     if not options.batch.isdigit() or int(options.batch) < 1:
         raise UsageError(f"--batch: expected a whole number >= 1, got {options.batch!r}")
     specification = described(given, layer_sizes(options.layers), "softmax")
-    found = explain(specification, int(options.batch))
+    found = explain(specification, int(options.batch), given["backend"])
     claims = _proved(specification) if given["prove"] else []
     if options.json:
         print(json.dumps(found.to_json() | {"guarantees": claims}))

@@ -36,6 +36,10 @@ _PROVED = Option(
     "prove", "output", "derive the whole network and prove it (needs gradwright[derive])", "flag",
     False,
 )  # fmt: skip
+_MEMORY = Option(
+    "backend", "output", "whose memory is counted: numpy, kernel by kernel, or cpp, the engine on "
+    "one thread", default="numpy", choices=("numpy", "cpp"), metavar="NAME",
+)  # fmt: skip
 EXPLAIN = tuple(o for o in NETWORK if o.name not in ("layers", "backend", "seed", "init"))
 
 
@@ -87,7 +91,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain.add_argument("layers", metavar="SIZES", help="widths, such as 784-256-128-10")
     explain.add_argument("--batch", metavar="N", default="32", help="samples a batch; default 32")
     explain.add_argument("--json", action="store_true", help="print one JSON object")
-    add_options(explain, (*EXPLAIN, _PROVED))
+    add_options(explain, (*EXPLAIN, _MEMORY, _PROVED))
     explain.set_defaults(run=_explain)
 
 

@@ -83,7 +83,9 @@ DATA = (
     Option("data", "data", "digits, blobs, spiral, xor, sine, file.csv, file.npz, batch.bin, or a "
            "folder with MNIST or CIFAR-10", metavar="SOURCE"),
     Option("label", "data", "csv: the label's column, by name or place (-1 is the last, and the "
-           "default)", metavar="COLUMN"),
+           "default); several with commas between them", metavar="COLUMNS"),
+    Option("labels", "data", "csv: how many columns at the end are labels, instead of --label",
+           "integer", metavar="N"),
     Option("delimiter", "data", "csv: what separates columns; default: a comma", metavar="TEXT"),
     Option("task", "data", "csv and npz: what the targets are; default: whole numbers and texts are "
            "classes", choices=("auto", "classification", "regression"), metavar="TASK"),
@@ -96,7 +98,8 @@ NETWORK = (
     Option("layers", "network", "widths from input to output: 784-256-128-10", metavar="SIZES"),
     Option("activation", "network", "of hidden layers: one for all or one for each", default="relu",
            metavar="NAMES"),
-    Option("output-activation", "network", "default: softmax for classes, identity for numbers",
+    Option("output-activation", "network", "default: softmax for classes, sigmoid for several "
+           "labels a sample, identity for numbers",
            metavar="NAME"),
     Option("loss", "network", "default: by the output activation", metavar="NAME"),
     Option("optimizer", "network", "such as adam or adam:beta1=0.9", default="adam",

@@ -107,6 +107,8 @@ def network_of(given: Settings, sizes: list[int], about: Description) -> Specifi
     """The specification, checked against the samples."""
     outputs = len(about.classes) if about.classes is not None else None
     output = "identity" if outputs is None else "softmax"
+    if about.several_labels:
+        output = "sigmoid"
     if sizes[-1] == 1 and outputs == 2:
         output, outputs = "sigmoid", 1
     if sizes[0] != about.inputs:
@@ -116,6 +118,10 @@ def network_of(given: Settings, sizes: list[int], about: Description) -> Specifi
     if outputs is not None and sizes[-1] != outputs:
         raise UsageError(
             f"--layers: the samples have {outputs} classes, the network {sizes[-1]} outputs"
+        )
+    if about.targets is not None and sizes[-1] != len(about.targets):
+        raise UsageError(
+            f"--layers: the samples have {len(about.targets)} targets, the network {sizes[-1]} outputs"
         )
     return described(given, sizes, output)
 
@@ -251,7 +257,7 @@ def _finish(folder: Path, net: MLP, given: Settings) -> None:
 
 def _summary(folder: Path, net: MLP, samples: Samples) -> str:
     data, what = (samples.held_out, "held-out") if samples.held_out else (samples.train, "training")
-    name = "R^2" if samples.description.classes is None else "accuracy"
+    name = "R^2" if samples.description.task == "regression" else "accuracy"
     score = net.score(data.X, data.y)
     stopped = f" ({net.history.stopped})" if net.history.stopped else ""
     return (

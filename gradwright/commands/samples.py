@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,13 @@ class Description:
     features: tuple[str, ...] | None = None
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    targets: tuple[str, ...] | None = None
+    several_labels: bool = False
+
+    @property
+    def task(self) -> str:
+        """How targets are read from a table."""
+        return "regression" if self.classes is None and not self.several_labels else "classification"
 
     def text(self) -> str:
         return json.dumps(self.__dict__, indent=1) + "\n"
@@ -54,12 +61,13 @@ class Description:
         if not self.mean:
             return data
         X = (data.X - np.array(self.mean, dtype)) / np.array(self.scale, dtype)
-        return Dataset(data.name, X, data.y, data.classes, data.features)
+        return replace(data, X=X)
 
     def relabelled(self, data: Dataset) -> Dataset:
         """Labels counted in the order of the run's classes."""
         if self.classes is None or data.classes is None or data.y is None:
-            if (self.classes is None) != (data.classes is None):
+            alike = (self.classes is None) == (data.classes is None)
+            if not alike or self.several_labels != data.has_several_labels:
                 raise UsageError(f"{data.name}: labels where the run has numbers, or the reverse; "
                                  "name the label's column as in the training")  # fmt: skip
             return data
@@ -68,7 +76,7 @@ class Description:
             if name not in known:
                 raise UsageError(f"{data.name}: the run knows no class {name!r}")
         places = np.array([known[name] for name in data.classes], np.int64)
-        return Dataset(data.name, data.X, places[data.y], self.classes, data.features)
+        return replace(data, y=places[data.y], classes=self.classes)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Source:
         """The source a run's options name; options that do not apply are refused by its reader."""
         name = given["data"]
         options: dict[str, Any] = {
-            key: given[key] for key in ("label", "delimiter") if key in given.given
+            key: given[key] for key in ("label", "labels", "delimiter") if key in given.given
         }
         if given["task"] is not None:
             options["task"] = given["task"]
@@ -156,4 +164,7 @@ def _described(train: Dataset, standardize: bool) -> Description:
         deviation = X.std(axis=0)
         mean = tuple(X.mean(axis=0).tolist())
         scale = tuple(np.where(deviation > 0, deviation, 1.0).tolist())
-    return Description(train.inputs, train.classes, train.features, mean, scale)
+    return Description(
+        train.inputs, train.classes, train.features, mean, scale, train.targets,
+        train.has_several_labels,
+    )  # fmt: skip

@@ -49,7 +49,7 @@ def _measured(net: MLP, data: Dataset, about: Description) -> dict[str, float]:
     if data.y is None:
         raise UsageError(f"{data.name}: there are no targets in it")
     try:
-        name = "r2" if about.classes is None else "accuracy"
+        name = "r2" if about.task == "regression" else "accuracy"
         return {"loss": mean_loss(net, data.X, data.y), name: net.score(data.X, data.y)}
     except (TypeError, ValueError, IndexError) as error:
         raise UsageError(f"{data.name}: {error}") from None
@@ -60,11 +60,11 @@ def _source(given: Settings, about: Description, name: str, unlabelled: bool = F
     ending = name.lower().rpartition(".")[2]
     options: dict[str, Any] = {}
     if ending in ("csv", "npz"):
-        options["task"] = "regression" if about.classes is None else "classification"
+        options["task"] = about.task
         if unlabelled:
             options["unlabelled"] = True
     if ending == "csv":
-        kept = ("delimiter",) if unlabelled else ("delimiter", "label")
+        kept = ("delimiter",) if unlabelled else ("delimiter", "label", "labels")
         options |= {key: given[key] for key in kept if given[key] is not None}
     elif unlabelled and ending != "npz":
         raise UsageError("--no-label is for csv and npz files")
@@ -75,7 +75,7 @@ def predict(options: argparse.Namespace) -> int:
     """Write a prediction for every sample."""
     given, net = open_run(options.folder)
     about = Description.read(options.folder)
-    if options.probabilities and about.classes is None:
+    if options.probabilities and about.task == "regression":
         raise UsageError("--probabilities is for classes; this run predicts numbers")
     source = _source(given, about, options.data, options.no_label)
     data = about.applied(source.read(), given["dtype"])
@@ -103,8 +103,16 @@ def _table(net: MLP, data: Dataset, about: Description, probabilities: bool) -> 
     elif about.classes is not None:
         table.writerow(["class"])
         table.writerows([[about.classes[int(label)]] for label in net.predict(data.X)])
+    elif about.several_labels:
+        found = net.predict_proba(data.X) if probabilities else net.predict(data.X)
+        table.writerow(about.targets or _titles(found.shape[1]))
+        table.writerows([[repr(value) for value in row] for row in found.tolist()])
     else:
         found = np.atleast_2d(net.predict(data.X).T).T
-        table.writerow([f"y{i}" for i in range(found.shape[1])] if found.shape[1] > 1 else ["y"])
+        table.writerow(about.targets or _titles(found.shape[1]))
         table.writerows([[repr(float(value)) for value in row] for row in found])
     return made.getvalue()
+
+
+def _titles(count: int) -> list[str]:
+    return [f"y{i}" for i in range(count)] if count > 1 else ["y"]

@@ -20,8 +20,9 @@ class Dataset:
     """Samples in rows.
 
     `X` is (N, D), floats or the bytes of a file. `y` is (N,) of labels 0, ..., K - 1 for a
-    classification, and (N,) or (N, K) of floats for a regression; None where there are none.
-    `classes` names the labels and is None for a regression.
+    classification, (N, K) of whole numbers 0 and 1 for several labels a sample, and (N,) or (N, K)
+    of floats for a regression; None where there are none. `classes` names the labels of a
+    classification, `targets` the columns of y.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Dataset:
     y: Array | None
     classes: tuple[str, ...] | None = None
     features: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2:
@@ -53,6 +55,11 @@ class Dataset:
         return self.classes is not None
 
     @property
+    def has_several_labels(self) -> bool:
+        """Whether a sample has each of several labels or not."""
+        return self.classes is None and self.y is not None and self.y.dtype.kind in "iu"
+
+    @property
     def inputs(self) -> int:
         """Features of a sample."""
         return int(self.X.shape[1])
@@ -71,7 +78,7 @@ class Dataset:
         if factor is not None:
             X /= np.asarray(factor, dtype)
         y = self.y
-        if y is not None and self.classes is None:
+        if y is not None and y.dtype.kind == "f":
             y = y.astype(dtype, copy=False)
         return replace(self, X=X, y=y)
 

@@ -18,7 +18,7 @@ BUILT_IN: Mapping[str, Callable[..., Dataset]] = {
 }  # fmt: skip
 _OPTIONS = {
     "digits": (), "blobs": ("seed",), "spiral": ("seed",), "xor": ("seed",), "sine": ("seed",),
-    ".csv": ("label", "header", "task", "delimiter", "unlabelled"),
+    ".csv": ("label", "labels", "header", "task", "delimiter", "unlabelled"),
     ".npz": ("task", "unlabelled"), ".bin": (),
     "folder": ("part",),
 }  # fmt: skip

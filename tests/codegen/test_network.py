@@ -15,13 +15,14 @@ from gradwright.codegen.network import (
     derive_network,
     proves,
     reject_mutants,
-    within_reach,
 )
+from gradwright.codegen.report.network import guarantees
 from gradwright.codegen.text import to_text
 from gradwright.codegen.verify.evaluate import Evaluation
 from gradwright.codegen.verify.exact import ExactChecker
 from gradwright.codegen.verify.fields import REALS
 from gradwright.composition import compose
+from gradwright.kernels import known
 from gradwright.specification import LayerSpecification, Specification
 
 HIDDEN = {"plain": {}, "normalised": {"batchnorm": True}, "dropped": {"dropout": 0.5}}
@@ -39,9 +40,7 @@ def derived(activation: str = "relu", loss: str = "half_squared_error", kind: st
 
 def test_the_composed_program_is_proved_for_every_size() -> None:
     found = derived()
-    assert found.proof is not None
     assert [name for name, _ in found.gradients] == ["X", "W1", "b1", "W2", "b2"]
-    assert found.proof_id is not None
     assert len(found.proof_id) == 64
 
 
@@ -54,25 +53,48 @@ def test_the_backward_pass_reads_as_the_chain_rule() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("hidden", "reached"),
-    [
-        (["relu"], True), (["gelu"], True), (["relu", "tanh"], True), (["relu", "gelu"], False),
-        (["relu", "relu", "relu"], False),
-    ],
-)  # fmt: skip
-def test_the_reach_of_the_proof_depends_on_depth_and_activations(
-    hidden: list[str], reached: bool
-) -> None:
-    sizes = [2] * (len(hidden) + 1)
-    layers = [LayerSpecification(2, n, name) for n, name in zip(sizes, hidden, strict=False)]
-    made = Specification((*layers, LayerSpecification(2, 2)), "half_squared_error")
-    assert within_reach(compose(made)) is reached
+DEEP = {
+    "ten layers": (["relu", "gelu", "tanh", "silu", "elu"] * 2, {}),
+    "batch normalisation": (["relu", "tanh", "gelu"], {"batchnorm": True}),
+    "everything": (["relu"] * 4, {"batchnorm": True, "dropout": 0.5, "density": 0.5}),
+    "rows within": (["softmax", "log_softmax"], {}),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_networks_of_any_depth_are_proved_for_every_size(kind: str) -> None:
+    names, options = DEEP[kind]
+    layers = [LayerSpecification(2, 2, name, **options) for name in names]
+    made = Specification((*layers, LayerSpecification(2, 2, "softmax")), "cross_entropy")
+    found = derive_network(compose(made), "net", "A network.")
+    assert {f"Z{i}" for i in range(1, len(names) + 2)} <= {seam.name for seam in found.seams}
+    assert proves(found.program, found.proof, found.gradients)
+    ((name, gradient),) = (g for g in found.gradients if g[0] == "W1")
+    assert not proves(found.program, found.proof, ((name, 2 * gradient),))
+
+
+def _activations() -> list[str]:
+    return [name for name in known("activation") if name != "identity"]
+
+
+@pytest.mark.parametrize("activation", _activations())
+def test_every_activation_is_proved_within_a_network(activation: str) -> None:
+    layers = (LayerSpecification(2, 2, activation), LayerSpecification(2, 2))
+    made = Specification(layers, "half_squared_error")
+    found = derive_network(compose(made), "net", "A network.")
+    assert found.exact is not None
+
+
+@pytest.mark.parametrize("loss", known("loss"))
+def test_every_loss_is_proved_behind_a_network(loss: str) -> None:
+    layers = (LayerSpecification(2, 2, "tanh"), LayerSpecification(2, 2, "sigmoid"))
+    found = derive_network(compose(Specification(layers, loss)), "net", "A network.")
+    assert found.exact is not None
 
 
 def test_a_wrong_gradient_of_a_network_is_refused() -> None:
     found = derived()
-    assert found.proof is not None
+    assert found.exact is not None
     wrong = tuple((n, 2 * g if n == "W1" else g) for n, g in found.gradients)
     assert proves(found.program, found.proof, found.gradients)
     assert not proves(found.program, found.proof, wrong)
@@ -86,13 +108,16 @@ def test_every_planted_error_is_rejected() -> None:
     assert reject_mutants(derived()) >= 15
 
 
-@pytest.mark.parametrize("kind", ["normalised"])
-def test_a_network_beyond_the_reach_of_the_proof_is_checked_exactly(kind: str) -> None:
-    found = derived("tanh", "cross_entropy", kind)
-    assert not within_reach(found.composition)
-    assert found.proof is None
-    assert found.exact.ok
-    assert len(found.exact.skipped) < len(found.exact.sizes.sizes)
+@pytest.mark.parametrize(("depth", "state"), [(2, "checked"), (4, "not checked")])
+def test_what_could_not_be_checked_is_said(depth: int, state: str) -> None:
+    layers = [LayerSpecification(2, 2, "tanh", batchnorm=True)] * depth
+    made = Specification((*layers, LayerSpecification(2, 2)), "half_squared_error")
+    found = derive_network(compose(made), "net", "A network.")
+    assert [claim["state"] for claim in guarantees(found)] == ["proved", "proved", state]
+
+
+def test_planted_errors_are_rejected_in_a_normalised_network() -> None:
+    assert reject_mutants(derived("tanh", "cross_entropy", "normalised")) >= 12
 
 
 @pytest.mark.parametrize(
@@ -159,6 +184,7 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 from gradwright.codegen.shipped_networks import SHIPPED
 from gradwright.composition import compose
+from gradwright.kernels import known
 from gradwright.memory import memory_table
 for network in SHIPPED:
     compose(network.specification), memory_table(network.specification, 64, ("m", "v"))

@@ -2,15 +2,16 @@
 
 import pytest
 
+from gradwright.codegen import derive
 from gradwright.codegen import expression as ex
 from gradwright.codegen.expression import Expr
 from gradwright.codegen.notation import *
 from gradwright.codegen.notation import Layer
 from gradwright.codegen.primitives import Entries
 from gradwright.codegen.prove import equal_everywhere
-from gradwright.derivations import losses, weighted_losses
+from gradwright.derivations import clipping, losses, weighted_losses
 
-POSITIVE = frozenset({"c", "delta", "scale"})
+POSITIVE = frozenset({"clip_norm", "delta", "scale"})
 
 
 def proved(one: Expr, other: Expr) -> bool:
@@ -21,28 +22,34 @@ def symbol(name: str, rows: str = "1", cols: str = "1") -> Expr:
     return ex.symbol(name, (rows, cols))
 
 
-def limited(norm, c):  # type: ignore[no-untyped-def]
-    """What gradients are multiplied by when their common norm is held within c."""
-    return Piecewise((c / norm, norm > c), (1, True))
+def smaller_square(s, c):  # type: ignore[no-untyped-def]
+    """The square of the smaller of c and the square root of s."""
+    return Piecewise((c**2, s > c**2), (s, True))
 
 
-def smaller(norm, c):  # type: ignore[no-untyped-def]
-    return Piecewise((c, norm > c), (norm, True))
+def clipped(G: Expr, others: Expr) -> Expr:
+    """The derived gradient of one of several arrays; `others` are the squares of the other ones."""
+    derivation = derive(clipping.clip_by_global_norm)
+    replaced = {symbol("G", "N", "K"): G, symbol("others"): others, symbol("DL"): ex.number(1)}
+    return ex.substitute(derivation.gradient("G"), replaced)
+
+
+G, H, C = symbol("G", "N", "K"), symbol("H", "N", "K"), symbol("clip_norm")
 
 
 def test_norm_of_clipped_gradients_is_the_smaller_of_norm_and_limit() -> None:
-    """Two parameters of different sizes, whose gradients have one norm."""
-    G, H, c = symbol("G", "N", "K"), symbol("H", "M", "D"), symbol("c")
+    """Two parameters whose gradients have one norm."""
+    squares = [elements_sum(square(each)) for each in (G, H)]
+    before = squares[0] + squares[1]
+    after = elements_sum(square(clipped(G, squares[1]))) + elements_sum(square(clipped(H, squares[0])))
+    assert proved(after, apply(smaller_square, before, C))
+    assert not proved(after, before)
+    assert not proved(after, square(C))
 
-    def norm(first: Expr, second: Expr) -> Expr:
-        return sqrt(elements_sum(square(first)) + elements_sum(square(second)))
 
-    before = norm(G, H)
-    factor = apply(limited, before, c)
-    clipped = square(norm(factor * G, factor * H))
-    assert proved(clipped, square(apply(smaller, before, c)))
-    assert not proved(clipped, square(before))
-    assert not proved(clipped, square(c))
+def test_clipping_multiplies_every_gradient_by_the_same_number() -> None:
+    squares = [elements_sum(square(each)) for each in (G, H)]
+    assert proved(hadamard(clipped(G, squares[1]), H), hadamard(G, clipped(H, squares[0])))
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "logistic_cross_entropy", "softmax_cross_entropy"])

@@ -87,6 +87,29 @@ def test_operations_are_evaluated_from_the_layers_formulas() -> None:
     assert evaluate("2 N D K + 3 K + 1", {"D": "H0", "K": "H1"}, {"N": 2, "H0": 3, "H1": 5}) == 76
 
 
+def test_every_choice_about_targets_and_update_is_told() -> None:
+    """None of them is silently ignored."""
+    spec = specify(
+        [4, 3, 2], [("leaky_relu", {"alpha": 0.2}), "softmax"], clip_norm=0.5, weight_decay=0.01,
+        optimizer=("adam", {"beta1": 0.8}), label_smoothing=0.1,
+    )  # fmt: skip
+    text = str(explain(spec, 8))
+    for told in ("leaky_relu(alpha=0.2)", "clip_norm = 0.5", "beta1 = 0.8", "(1 - 0.1) T + 0.1 / K",
+                 "weight_decay = 0.01 for weights, 0 for the others",
+                 "G ← 2 * huber_of_root'_s(square_norm, clip_norm) * DL * G"):  # fmt: skip
+        assert told in text
+    plain = str(explain(specify([4, 3, 2]), 8))
+    assert "clip_norm" not in plain
+    assert "where" not in plain[plain.index("Update") : plain.index("Inference")]
+
+
+def test_products_for_the_gradient_of_the_samples_are_not_counted(network: Explanation) -> None:
+    """A product of 784 x 256 for DW1, and two for each later layer, in every sample."""
+    later = 256 * 128 + 128 * 10
+    found = network.operations["backward"]["multiplications"]
+    assert 0 <= found - 64 * (784 * 256 + 2 * later) < 64 * 1000
+
+
 def test_the_json_form_holds_everything(network: Explanation) -> None:
     data = json.loads(json.dumps(network.to_json()))
     assert data["sizes"] == {"N": 64, "H0": 784, "H1": 256, "H2": 128, "H3": 10}

@@ -88,20 +88,22 @@ def test_gradients_with_every_activation(activation, batchnorm):
     check(net, 7)
 
 
+@pytest.mark.parametrize("batchnorm", [False, True])
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_with_every_loss(name):
+def test_gradients_with_every_loss(name, batchnorm):
     output = CLASSIFICATIONS.get(name, "identity")
-    check(build([4, 5, 3], ["tanh", output], loss=name), 7)
+    check(build([4, 5, 3], ["tanh", output], loss=name, batchnorm=batchnorm), 7)
 
 
 def test_every_loss_is_checked():
     assert kernels.known("loss") == LOSSES
 
 
-@pytest.mark.parametrize("depth", range(1, 7))
-def test_gradients_at_every_depth(depth):
-    sizes = [*[3, 5, 4, 5, 4, 5][:depth], 2]
-    net = build(sizes, ["silu"] * (depth - 1) + ["softmax"], batchnorm=True, dropout=0.2)
+@pytest.mark.parametrize("options", [{}, {"batchnorm": True, "dropout": 0.2}])
+@pytest.mark.parametrize("depth", [*range(1, 7), 12])
+def test_gradients_at_every_depth(depth, options):
+    sizes = [3, *[5, 4, 5, 4, 5, 4, 5, 4, 5, 4, 5][: depth - 1], 2]
+    net = build(sizes, ["silu"] * (depth - 1) + ["softmax"], **options)
     check(net, 6)
 
 
@@ -115,7 +117,7 @@ def test_gradients_at_every_size(sizes, count):
     check(net, count, directions=1)
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "gelu", "silu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("output", ["softmax", "identity"])
 def test_the_gradient_of_every_single_parameter(activation, output):
     net = build([3, 4, 2, 3], [activation, activation, output])

@@ -46,11 +46,15 @@ def test_two_four_one_solves_xor(backend):
     assert ((net.forward(X, training=False)[:, 0] > 0.5) == y).all()
 
 
-def test_separable_classes_are_separated():
-    X, y = blobs(200)
-    net = MLP([2, 8, 2], ["relu", "softmax"])
-    net.fit(X, y, epochs=20, learning_rate=0.1, verbose=False)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("batch_size", [1, 32, 1000, None])
+def test_separable_classes_are_separated(batch_size, backend):
+    X, y = blobs(2000)
+    epochs = {1: 1, 32: 3}.get(batch_size, 60)
+    net = MLP([2, 8, 2], ["relu", "softmax"], backend=backend)
+    net.fit(X, y, epochs=epochs, batch_size=batch_size, learning_rate=0.1, verbose=False)
     assert net.score(X, y) >= 0.99
+    assert net.history.loss[-1] < 0.2
 
 
 def test_the_spiral_is_solved():
@@ -180,6 +184,53 @@ def test_a_layer_stands_alone():
     np.testing.assert_allclose(layer.backward(np.full_like(A, 2.0)), DZ @ layer.W)
     np.testing.assert_allclose(layer.DW, DZ.T @ X)
     np.testing.assert_allclose(layer.Db, DZ.sum(axis=0))
+
+
+def test_a_layer_of_data_makes_no_gradient_of_its_input():
+    layer = Layer(4, 3, "relu", dtype="float64")
+    X = np.random.default_rng(0).normal(size=(5, 4))
+    found = []
+    for input_gradient in (True, False):
+        DX = layer.backward(np.ones_like(layer.forward(X, training=True)), input_gradient)
+        assert (DX is not None) == input_gradient
+        found.append(layer.gradients.copy())
+    for name, gradient in found[0].items():
+        np.testing.assert_array_equal(gradient, found[1][name])
+
+
+def test_training_makes_no_gradient_of_the_samples(monkeypatch):
+    """For the first layer, the kernels that have such a gradient are never called."""
+    net = MLP([3, 2], ["softmax"], backend="numpy")
+    for name in ("linear", "masked_linear"):
+        monkeypatch.delattr(kernels.module("numpy", name), "backward")
+    net.forward(np.ones((4, 3)))
+    net.backward(np.zeros(4, int))
+    assert set(net.gradients()) == {"layer1.W", "layer1.b"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"batchnorm": True}, {"density": 0.1}, {"density": 0.5, "dropout": 0.4},
+     {"activations": ["gelu", "softmax", "softmax"], "batchnorm": True, "dropout": 0.2}],
+)  # fmt: skip
+def test_both_backends_show_what_their_layers_saved(options):
+    given = {"activations": ["relu", "tanh", "softmax"], "dtype": "float64", "seed": 2} | options
+    ours, theirs = (MLP([6, 8, 7, 3], backend=b, **given) for b in ("cpp", "numpy"))
+    X, y = np.random.default_rng(0).normal(size=(5, 6)), np.array([0, 2, 1, 1, 0])
+    for net in (ours, theirs):
+        layers = net.layers  # before the forward pass, which fills them
+        net.forward(X)
+    for one, other in zip(layers and ours.layers, theirs.layers, strict=True):
+        for name in ("a_prev", "z", "a"):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12, atol=1e-14)
+    seen = ours.layers[0]
+    ours.forward(X[:2])
+    assert seen.z.shape == (2, 8)
+    assert ours.backward(y[:2]) > 0
+    assert seen.z.shape == (2, 8)
+    assert seen.Db.shape == (8,)
+    ours.fit(X, y, epochs=1, verbose=False)
+    assert ours.layers[0].z is None
 
 
 def test_saved_values_are_used_not_recomputed(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,66 @@ def test_the_regressor_fits_a_sine_with_one_target_and_with_two() -> None:
     assert found.fit(data.X, data.y.ravel()).score(data.X, data.y.ravel()) > 0.98
     two = np.hstack([data.y, -data.y])
     assert found.fit(data.X, two).predict(data.X).shape == (200, 2)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_sample_of_weight_two_is_there_twice_and_one_of_weight_zero_is_not() -> None:
+    X, y = SPIRAL.X[:60], SPIRAL.y[:60]
+    weight = np.random.default_rng(0).integers(0, 3, 60)
+    options = {"batch_size": 1000, "max_iter": 30, "alpha": 0.01}
+    found = classifier(**options).fit(X, y, sample_weight=weight)
+    again = classifier(**options).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    np.testing.assert_allclose(found.predict_proba(X), again.predict_proba(X), rtol=1e-6)
+    free = classifier(**options).fit(X, y)
+    assert not np.allclose(found.predict_proba(X), free.predict_proba(X), rtol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_partial_fit_goes_on_pass_by_pass() -> None:
+    found = classifier(tol=0)
+    for _ in range(150):
+        found.partial_fit(SPIRAL.X, SPIRAL.y, classes=[0, 1, 2])
+    assert found.n_iter_ == 150
+    assert found.score(SPIRAL.X, SPIRAL.y) > 0.95
+    whole = classifier(max_iter=3, n_iter_no_change=100).fit(SPIRAL.X, SPIRAL.y)
+    parts = classifier()
+    for _ in range(3):
+        parts.partial_fit(SPIRAL.X, SPIRAL.y, classes=[0, 1, 2])
+    assert parts.loss_curve_ == whole.loss_curve_
+
+
+def test_partial_fit_sees_classes_that_come_later() -> None:
+    order = np.argsort(SPIRAL.y)
+    found = classifier()
+    for rows in np.array_split(order, 3):
+        found.partial_fit(SPIRAL.X[rows], SPIRAL.y[rows], classes=[0, 1, 2])
+    assert found.predict_proba(SPIRAL.X).shape == (300, 3)
+    data = sine(50)
+    regressor = GradwrightRegressor((8,), random_state=0)
+    for _ in range(2):
+        regressor.partial_fit(data.X, data.y.ravel(), sample_weight=np.ones(50))
+    assert regressor.predict(data.X).shape == (50,)
+    several = classifier().partial_fit(SPIRAL.X, np.eye(3, dtype=int)[SPIRAL.y])
+    assert several.predict(SPIRAL.X).shape == (300, 3)
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (lambda f: f.partial_fit(SPIRAL.X, SPIRAL.y), "classes has to be given"),
+        (lambda f: f.partial_fit(SPIRAL.X, SPIRAL.y, classes=[0, 1]), "label 2 is not in classes"),
+        (lambda f: [f.partial_fit(SPIRAL.X, SPIRAL.y, classes=c) for c in ([0, 1, 2], [0, 1, 2, 3])],
+         "but was"),
+        (lambda f: f.set_params(early_stopping=True).partial_fit(SPIRAL.X, SPIRAL.y, [0, 1, 2]),
+         "does not stop early"),
+        (lambda f: f.fit(SPIRAL.X, SPIRAL.y, sample_weight=np.zeros(300)), "non-zero"),
+        (lambda f: f.fit(SPIRAL.X, SPIRAL.y, sample_weight=-np.ones(300)), "[Nn]egative"),
+        (lambda f: f.fit(SPIRAL.X, SPIRAL.y, sample_weight=np.ones(299)), "sample_weight"),
+    ],
+)  # fmt: skip
+def test_what_partial_fit_and_weights_cannot_be_is_refused(work: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        work(classifier(max_iter=1))
 
 
 def test_arrays_have_scikit_learns_layout() -> None:

@@ -270,6 +270,13 @@ def test_clipping_bounds_the_common_norm():
 # ---- Schedules, stopping, what is told -----------------------------------------------------------
 
 
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_gradients_whose_squares_are_infinite_are_clipped_right(backend):
+    net = MLP([2, 1], [None], "zeros", loss="squared_error", clip_norm=0.5, backend=backend)
+    stepped(net, np.array([[1e12, 0]], np.float32), np.array([[1e12]], np.float32), rate=1.0)
+    assert net.parameters()["layer1.W"].tolist() == [[0.5, 0.0]]
+
+
 def test_a_schedule_follows_the_steps():
     rates = []
     net = build()
@@ -427,6 +434,19 @@ BAD = {
     "hyperparameter": (
         lambda: MLP([4, 2], optimizer=("adam", {"beta3": 1})), ValueError, "did you mean 'beta"
     ),
+    "beta": (
+        lambda: MLP([4, 2], optimizer=("adam", {"beta1": 1.0})), ValueError, r"adam: .*beta1.*\[0, 1\)"
+    ),
+    "epsilon": (
+        lambda: MLP([4, 2], optimizer=("adam", {"epsilon": -1.0})), ValueError, "epsilon > 0"
+    ),
+    "alpha NaN": (
+        lambda: MLP([4, 2], [("leaky_relu", {"alpha": np.nan})]), ValueError, "alpha"
+    ),
+    "delta": (lambda: MLP([4, 2], loss=("huber", {"delta": -1.0})), ValueError, "delta > 0"),
+    "smoothing": (
+        lambda: MLP([4, 2], ["softmax"], label_smoothing=1.5), ValueError, r"in \[0, 1\], got 1.5"
+    ),
     "backend": (lambda: MLP([4, 2], backend="numpi"), ValueError, "did you mean 'numpy'"),
     "dtype": (lambda: MLP([4, 2], dtype="float16"), TypeError, "expected float32 or float64"),
     "dropout": (lambda: MLP([4, 3, 2], dropout=1.5), ValueError, "dropout in"),
@@ -482,6 +502,63 @@ def test_bad_input_is_refused_with_its_reason(what):
     call, kind, message = BAD[what]
     with pytest.raises(kind, match=message):
         call()
+
+
+def stepped(net, X=X, y=Y, rate=0.1):
+    net.forward(X)
+    net.backward(y)
+    net.update(rate)
+
+
+STEPS = {
+    "rate -1": (lambda b: stepped(build(backend=b), rate=-1.0), "learning_rate >= 0, got -1"),
+    "rate NaN": (lambda b: stepped(build(backend=b), rate=np.nan), "learning_rate >= 0, got nan"),
+    "fewer targets": (lambda b: stepped(build(backend=b), y=Y[:3]), "25"),
+    "more targets": (lambda b: stepped(build(backend=b), X[:3]), "3"),
+    "no samples": (lambda b: stepped(build(backend=b), X[:0], Y[:0]), "at least one sample"),
+    "one sample": (
+        lambda b: stepped(build(backend=b, batchnorm=True), X[:1], Y[:1]), "more than one sample"
+    ),
+    "one alone at the end": (
+        lambda b: fit(build(backend=b, batchnorm=True), [(X[:9], Y[:9]), (X[:1], Y[:1])], None),
+        "more than one sample",
+    ),
+    "rates < 0": (lambda b: fit(build(backend=b), learning_rate=lambda _: -1.0), "got -1"),
+    "NaN for a class": (lambda b: build(backend=b).predict(X * np.nan), "row 0 are NaN"),
+    "NaN for a score": (
+        lambda b: build(backend=b).score(np.where(np.arange(25)[:, None] == 4, np.nan, X), Y),
+        "row 4 are NaN",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+@pytest.mark.parametrize("what", STEPS)
+def test_a_step_that_cannot_be_made_is_refused_by_both_backends(what, backend):
+    call, message = STEPS[what]
+    with pytest.raises(ValueError, match=message):
+        call(backend)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_no_samples_change_no_running_statistics(backend):
+    net = build(backend=backend, batchnorm=True)
+    before = {name: array.copy() for name, array in net.backend.state().items()}
+    assert net.forward(X[:0]).shape == (0, 3)
+    for name, array in net.backend.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_a_gradient_that_is_not_finite_is_named_and_changes_nothing(backend):
+    net = build(backend=backend, optimizer="adam")
+    data = X.copy()
+    data[1, 2] = np.inf
+    before = {k: v.copy() for k, v in (net.parameters() | net.backend.state()).items()}
+    with pytest.raises(FloatingPointError, match=r"gradient of layer1\.W"):
+        stepped(net, data)
+    for name, array in (net.parameters() | net.backend.state()).items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

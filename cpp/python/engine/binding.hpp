@@ -122,6 +122,19 @@ public:
         return py::array_t<Real>(p.gradient.size() < p.size ? 0 : p.size, p.gradient.data(), self);
     }
 
+    /// What layer 1, 2, ... made of the last batch: its input, "a_prev", its linear map, "z", or its output, "a". A copy,
+    /// (samples, features), or None after anything but a forward pass in training.
+    py::object value(Index number, const std::string& name) const {
+        const Layer<Real>& layer = network_.layers().at(static_cast<std::size_t>(number - 1));
+        const Stage stage = name == "a_prev" ? Stage::input : name == "z" ? Stage::linear : Stage::output;
+        if (!network_.shows_values()) return py::none();
+        const std::vector<Real> found = network_.values(layer, stage);
+        const Index width = stage == Stage::input ? layer.inputs : layer.outputs;
+        py::array_t<Real> result({static_cast<Index>(found.size()) / width, width});
+        std::copy(found.begin(), found.end(), result.mutable_data());
+        return std::move(result);
+    }
+
     /// Another support of as many weights for layer 1, 2, ...
     void rewire(Index number, const py::array& indptr, const py::array& indices) {
         Layer<Real>& layer = network_.layers().at(static_cast<std::size_t>(number - 1));
@@ -245,6 +258,7 @@ void bind(py::module_& module, const char* name) {
         .def("forward", &Class::forward)
         .def("backward", &Class::backward)
         .def("update", &Class::update)
+        .def("value", &Class::value)
         .def("rewire", &Class::rewire)
         .def("weight_gradient", &Class::weight_gradient)
         .def("epoch", &Class::epoch)

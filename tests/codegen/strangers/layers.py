@@ -401,3 +401,23 @@ def pnorm(X: Matrix[N, K]):
 def scalar_mix(A: Matrix[N, K], B: Matrix[N, K], t: Scalar):
     a = sigmoid(t)
     return a * A + (1 - a) * B
+
+
+@layer
+def convolution(X: Matrix[N, D], before: Scalar, at: Scalar, after: Scalar, S: Constant[D, D]):
+    """Three weights along the features, as a matrix with three diagonals; S shifts by one."""
+    return before * (X @ S.T) + at * X + after * (X @ S)
+
+
+@layer
+def recurrence(X: Matrix[N, D], W: Matrix[H, D], U: Matrix[H, H], S: Constant[N, N]):
+    """Three steps of a recurrent layer over rows in time; S shifts by one step."""
+    A = tanh(X @ W.T)
+    B = tanh(X @ W.T + S @ A @ U.T)
+    return tanh(X @ W.T + S @ B @ U.T)
+
+
+@layer
+def causal_mixing(X: Matrix[N, D], A: Matrix[N, N], L: Constant[N, N]):
+    """Every row is a sum of those before it: weights of a lower triangle."""
+    return hadamard(L, A) @ X

@@ -114,7 +114,7 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
         "backend": "numpy", "schedule": "cosine:steps=10", "out": "run", "picture": "no",
         "batch-size": "8", "metrics": "accuracy,f1",
     }  # fmt: skip
-    left_out = ("label", "delimiter", "task")  # these are for files
+    left_out = ("label", "labels", "delimiter", "task")  # these are for files
     sections: dict[str, list[str]] = {}
     for option in TRAIN:
         if option.name in left_out:
@@ -294,6 +294,25 @@ def test_images_of_mnist_are_trained_on_and_their_test_part_evaluated(
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
+def test_images_of_cifar10_are_trained_on_and_a_file_cut_short_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cifar").mkdir()
+    rng = np.random.default_rng(0)
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        records = rng.integers(0, 256, (20, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(20) % 10
+        records[np.arange(20), 1 + 300 * (np.arange(20) % 10)] = 255
+        (tmp_path / f"cifar/{name}.bin").write_bytes(records.tobytes())
+    arguments = ["train", "--data", "cifar", "--layers", "3072-10", "--epochs", "2", "--quiet"]
+    assert main([*arguments, "--out", "run", "--picture", "no"]) == 0
+    assert "on 20 held-out samples" in capsys.readouterr().out
+    (tmp_path / "cifar/data_batch_3.bin").write_bytes(bytes(3000))
+    assert main([*arguments, "--out", "other"]) == 2
+    assert "data_batch_3.bin: 3000 bytes" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_loss_curve_is_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert train("--picture", "yes") == 0
@@ -309,9 +328,58 @@ def test_explain_prints_the_algorithm_and_its_memory(capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["sizes"]["N"] == 64
 
 
-def test_explain_proves_a_small_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "4-3-2", "--prove", "--output-activation", "identity"]) == 0
+def test_explain_counts_the_memory_of_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "4-3-2", "--backend", "cpp"]) == 0
+    text = capsys.readouterr().out
+    assert "one of each parameter but dense weights" in text
+    assert "workspace: a block of a gradient" in text
+
+
+@pytest.mark.parametrize("options", [(), ("--batchnorm", "--activation", "gelu")])
+def test_explain_proves_a_network(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "4-3-5-3-2", "--prove", *options]) == 0
     assert "gradients of the whole network" in capsys.readouterr().out
+
+
+def test_several_targets_of_a_table_are_trained_on_and_predicted_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{a},{b},{a - b},{a + b}" for a, b in rng.normal(size=(60, 2))]
+    (tmp_path / "sums.csv").write_text("\n".join(["a,b,less,more", *rows]) + "\n")
+    more = ["--epochs", "40", "--learning-rate", "0.05", "--quiet", "--picture", "no"]
+    arguments = ["train", "--data", "sums.csv", "--label", "more,less", "--layers", "2-8-2", *more]
+    assert main([*arguments, "--out", "run"]) == 0
+    assert "R^2" in capsys.readouterr().out
+    (tmp_path / "new.csv").write_text("a,b\n1,0.5\n")
+    assert main(["predict", "run", "--data", "new.csv", "--no-label"]) == 0
+    names, values = capsys.readouterr().out.split()
+    assert names == "more,less"
+    np.testing.assert_allclose([float(v) for v in values.split(",")], [1.5, 0.5], atol=0.3)
+    assert main(["train", "--data", "sums.csv", "--labels", "2", "--layers", "2-8-3", *more,
+                 "--out", "other"]) == 2  # fmt: skip
+    assert "2 targets, the network 3 outputs" in capsys.readouterr().err
+
+
+def test_several_labels_of_a_table_are_trained_on_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = np.random.default_rng(0).normal(size=(80, 2))
+    rows = [f"{a},{b},{int(a > 0)},{int(b > 0)}" for a, b in points]
+    (tmp_path / "signs.csv").write_text("\n".join(["a,b,right,up", *rows]) + "\n")
+    more = ["--epochs", "60", "--learning-rate", "0.05", "--quiet", "--picture", "no"]
+    arguments = ["train", "--data", "signs.csv", "--labels", "2", "--layers", "2-8-2", *more]
+    assert main([*arguments, "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.7
+    (tmp_path / "new.csv").write_text("a,b\n2,-2\n")
+    assert main(["predict", "run", "--data", "new.csv", "--no-label"]) == 0
+    assert capsys.readouterr().out == "right,up\n1,0\n"
+    assert main(["predict", "run", "--data", "new.csv", "--no-label", "--probabilities"]) == 0
+    assert float(capsys.readouterr().out.split()[1].split(",")[0]) > 0.5
 
 
 @pytest.mark.parametrize("options", [("--batch", "0"), ("--activation", "rleu"), ("--dtype", "int")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,45 @@ def test_whole_numbers_are_labels_and_fractions_a_regression(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    "options",
+    [{"label": ["p", "q"]}, {"label": "p,q"}, {"label": [1, -1]}, {"label": "1,2"}, {"labels": 2}],
+)
+def test_several_columns_are_targets_by_name_place_or_count(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    found = read_csv(table(tmp_path, "a,p,q\n1,2.5,3\n4,5,6\n"), **options)
+    assert found.features == ("a",)
+    assert found.targets == ("p", "q")
+    assert found.classes is None
+    assert not found.has_several_labels
+    assert found.y is not None
+    assert found.y.tolist() == [[2.5, 3], [5, 6]]
+
+
+def test_targets_keep_the_order_in_which_they_are_named(tmp_path: Path) -> None:
+    found = read_csv(table(tmp_path, "a,p,q\n1,2.5,3\n"), "q,p")
+    assert found.targets == ("q", "p")
+    assert found.y is not None
+    assert found.y.tolist() == [[3, 2.5]]
+
+
+def test_several_columns_of_0_and_1_are_labels_a_sample_has_or_not(tmp_path: Path) -> None:
+    path = table(tmp_path, "1,0,1\n2,1,1\n")
+    found = read_csv(path, labels=2)
+    assert found.has_several_labels
+    assert found.outputs == 2
+    assert found.scaled().y is not None
+    assert found.scaled().y.tolist() == [[0, 1], [1, 1]]  # type: ignore[union-attr]
+    assert not read_csv(path, labels=2, task="regression").has_several_labels
+
+
+def test_a_column_whose_name_has_a_comma_is_one_column(tmp_path: Path) -> None:
+    found = read_csv(table(tmp_path, 'a,"p,q"\n1,2\n3,4\n'), "p,q")
+    assert found.features == ("a",)
+    assert found.classes == ("2", "4")
+
+
+@pytest.mark.parametrize(
     ("text", "options", "message"),
     [
         ("a,b,y\n1,,0\n", {}, "row 2, column b: missing value"),
@@ -58,6 +98,8 @@ def test_whole_numbers_are_labels_and_fractions_a_regression(tmp_path: Path) -> 
         ("a,b,y\n1,x,0\n", {}, "row 2, column b: 'x' is no number"),
         ("a,b,y\n1,inf,0\n", {}, "row 2, column b: inf is not finite"),
         ("a,b,y\n1,2\n", {}, "row 2 has 2 columns, expected 3"),
+        ("a,b,y\n1,2,0\n3,4,", {}, "row 3, column y: missing value"),
+        ("a,b,y\n1,2,0\n3,", {}, "row 3 has 2 columns, expected 3"),
         ("a,b,y\n1,2,0\n", {"label": "z"}, "no column 'z'; known: a, b, y"),
         ("1,2,0\n", {"label": 3}, "no column 3"),
         ("1,2,0\n", {"label": "y", "header": False}, "has no header"),
@@ -65,6 +107,13 @@ def test_whole_numbers_are_labels_and_fractions_a_regression(tmp_path: Path) -> 
         ("", {}, "is empty"),
         ("1,2,cat\n", {"task": "regression"}, "'cat' is no number"),
         ("1,2,cat\n", {"task": "clustering"}, "no task 'clustering'"),
+        ("a,b,y\n1,2,0\n", {"label": ["b", "b"]}, "'b' is given twice"),
+        ("a,b,price\n1,2,0\n", {"label": ["b", "prize"]}, "did you mean 'price'"),
+        ("a,b,y\n1,2,0\n", {"labels": 3}, "3 columns of labels; the table has 3"),
+        ("a,b,y\n1,2,0\n", {"labels": 0}, "0 columns of labels"),
+        ("a,b,y\n1,2,0\n", {"label": "y", "labels": 1}, "label or labels, not both"),
+        ("a,p,q\n1,0,2\n", {"labels": 2, "task": "classification"}, "row 2, column q: 2 is neither"),
+        ("a,p,q\n1,0,x\n", {"labels": 2}, "row 2, column q: 'x' is no number"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(
@@ -98,6 +147,8 @@ def test_archives_are_read_and_mapped_where_they_are_not_compressed(
 def test_targets_of_an_archive_may_be_floats_or_texts(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=X, y=np.ones((4, 2)))
     assert load(tmp_path / "a.npz").outputs == 2
+    np.savez(tmp_path / "a.npz", X=X, y=np.array([[0, 1], [1, 1], [0, 0], [1, 0]]))
+    assert load(tmp_path / "a.npz").has_several_labels
     np.savez(tmp_path / "a.npz", X=X, y=np.array(["no", "yes", "no", "no"]))
     assert load(tmp_path / "a.npz").classes == ("no", "yes")
 

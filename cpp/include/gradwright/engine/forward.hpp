@@ -102,6 +102,13 @@ protected:
         }
     }
 
+    /// Whether to keep values of linear maps, which later stages may overwrite, to be looked at.
+    void keep_linear(bool keep) {
+        keeps_linear_ = keep;
+        if (!keep) return;
+        for (Layer<Real>& layer : layers_) layer.kept.reserve(layer.outputs * stride_);
+    }
+
     /// Threads that a step of so many samples is worth.
     int members(Index samples) const {
         double work = 0;
@@ -156,6 +163,7 @@ protected:
         for (Layer<Real>& layer : layers_) {
             const bool shared = layer.sparse && by_batch(layer, member.count);
             Part part = linear(member, layer, shared);
+            if (keeps_linear_) copy(part.of<const Real>(layer.linear()), part.of(layer.kept.data()));
             if (layer.batchnorm) {
                 if (shared) member.barrier();
                 part = own_rows(member, layer.outputs);
@@ -340,6 +348,7 @@ protected:
     Buffer<double> room_;
     std::vector<Buffer<Real>> scratch_;  // one a member
     std::vector<Bits> bounds_;
+    bool keeps_linear_ = false;
 };
 
 }  // namespace gradwright::engine

@@ -44,6 +44,7 @@ struct Layer {
     // Of the batch, (outputs, samples): linear map, normalised, activated, dropped out; the mask; the gradient of
     // the linear map. Stages that work in place share their memory.
     Buffer<Real> linear_memory, normalised_memory, activated_memory, dropped_memory, mask, gradient;
+    Buffer<Real> kept;  // of the linear map, for who looks at it
     Buffer<double> mu;
     Buffer<Real> inv_std;
     std::vector<Buffer<Real>> partial;  // gradients of sparse weights, of all threads but the first

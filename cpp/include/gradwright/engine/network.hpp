@@ -6,9 +6,12 @@
 // gradient as large as the weights exists only for who asks for it.
 #pragma once
 
+#include "clip_by_global_norm.hpp"
 #include "gradwright/engine/backward.hpp"
 
 namespace gradwright::engine {
+
+enum class Stage { input, linear, output };
 
 template <class Real>
 class Network : BackwardPass<Real> {
@@ -22,6 +25,7 @@ public:
 
     using Base::inputs, Base::outputs;
     std::vector<Layer<Real>>& layers() { return layers_; }
+    const std::vector<Layer<Real>>& layers() const { return layers_; }
     const Options<Real>& options() const { return options_; }
     std::int64_t steps() const { return *steps_; }
 
@@ -29,6 +33,7 @@ public:
     void forward(Rows<Real> X, bool training, bool activate, Matrix<Real> Y) {
         const bool logits = options_.output == nullptr || !activate;
         begin(X.count);
+        this->keep_linear(training);
         team_.run(this->members(X.count), [&](const Member& member) {
             pass_forward(member, X, training);
             const auto [first, last] = member.share(X.count, 16);
@@ -55,9 +60,8 @@ public:
     /// One step of the optimizer with the gradients of the last backward pass.
     void update(double learning_rate) {
         if (!kept_) throw std::logic_error("update needs the gradients of a backward pass before it");
-        const double norm = gradient_norm();
-        const double limit = options_.clip_norm;
-        const double scale = limit > 0 && norm > limit ? limit / norm : 1;
+        require_finite_gradients();
+        const double scale = options_.clip_norm > 0 ? clipping() : 1;
         team_.run(this->members(samples_), [&](const Member& member) {
             for (Layer<Real>& layer : layers_) {
                 for_each_parameter(layer, [&](Parameter<Real>& parameter) {
@@ -94,6 +98,19 @@ public:
         return value;
     }
 
+    /// Whether the last batch went through `forward` in training.
+    bool shows_values() const { return this->keeps_linear_; }
+
+    /// What a layer made of that batch, (count, features): its input, the value of its linear map, or its output.
+    std::vector<Real> values(const Layer<Real>& layer, Stage stage) const {
+        const bool input = stage == Stage::input;
+        const Real* from = input ? this->input_of(layer) : stage == Stage::linear ? layer.kept.data() : layer.output();
+        const Index width = input ? layer.inputs : layer.outputs;
+        std::vector<Real> found(static_cast<std::size_t>(samples_ * width));
+        samples(from, 0, Matrix<Real>(found.data(), samples_, width));
+        return found;
+    }
+
     /// Rows of the gradient of a layer's W in the last step, as if all weights were there.
     void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) const {
         Base::weight_gradient(layer, first, Real(1), Real(0), DW);
@@ -102,6 +119,7 @@ public:
 private:
     void begin(Index count) {
         this->prepare(count, this->members(count));
+        this->keeps_linear_ = false;
         std::fill(this->bounds_.begin(), this->bounds_.end(), 0);
         waiting_ = kept_ = false;
     }
@@ -112,20 +130,40 @@ private:
         }
     }
 
-    /// The Euclidean norm of all gradients; NotFinite names one that is infinite or NaN.
-    double gradient_norm() {
-        double square = 0;
+    /// NotFinite names a gradient that is infinite or NaN.
+    void require_finite_gradients() {
         for (Layer<Real>& layer : layers_) {
             for_each_parameter(layer, [&](Parameter<Real>& p) {
-                const Real* g = p.gradient.data();
-                const Index bad = first_not_finite(Vector<const Real>(g, p.size));
+                const Index bad = first_not_finite(Vector<const Real>(p.gradient.data(), p.size));
                 if (bad < p.size) {
                     throw NotFinite("the gradient of " + p.name + " is not finite at entry " + std::to_string(bad));
                 }
-                for (Index i = 0; i < p.size; ++i) square += double(g[i]) * double(g[i]);
             });
         }
-        return std::sqrt(square);
+    }
+
+    /// What all gradients are multiplied by to clip them: the gradient 1, clipped by the norm of them all.
+    double clipping() {
+        double square_norm = 0;
+        for (Layer<Real>& layer : layers_) {
+            for_each_parameter(layer, [&](Parameter<Real>& p) { square_norm += square_norm_of(p); });
+        }
+        const double one = 1;
+        double clipped = 1;
+        clip_by_global_norm::backward<double>(1, Matrix<const double>(&one, 1, 1), square_norm, options_.clip_norm,
+                                              Matrix<double>(&clipped, 1, 1));
+        return clipped;
+    }
+
+    static double square_norm_of(const Parameter<Real>& p) {
+        Real value, square;
+        const Matrix<const Real> g(p.gradient.data(), 1, p.size);
+        clip_by_global_norm::forward<Real>(g, Real(0), Real(1), value, square);
+        if (std::isfinite(square)) return double(square);
+        const std::vector<double> wide(g.data, g.data + p.size);
+        double wide_value, wide_square;
+        clip_by_global_norm::forward<double>(Matrix<const double>(wide.data(), 1, p.size), 0, 1, wide_value, wide_square);
+        return wide_square;
     }
 
     bool waiting_ = false, kept_ = false;
