@@ -24,6 +24,12 @@ def masked_linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], M: Constant[K, D]
     return X @ hadamard(M, W).T + row_repeat(b, N)
 
 
+@layer(conventions=["the entries of W outside the pattern M do not exist"])
+def sparse_linear(X: Matrix[N, D], W: Matrix[K, D], M: Pattern[K, D], b: Row[K]):
+    """The sparse linear layer: a linear layer with weights where a pattern has them."""
+    return X @ hadamard(M, W).T + row_repeat(b, N)
+
+
 @layer(conventions=["R holds 0 or 1 / (1 - p), drawn afresh for each batch; none at inference"])
 def dropconnect(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], R: Constant[K, D]):
     """DropConnect: the weights of a linear layer are multiplied by a given random matrix R."""
