@@ -113,16 +113,18 @@ public:
     /// Carry out the change of a layer into arrays for the new number of weights, which may be the old arrays.
     void move(Index number, py::array& indptr, py::array& values, const py::list& states) {
         Layer<Real>& layer = sparse(number);
-        const Moved moved(layer.support, change_of(number));
-        change_of(number) = Change();
-        if (values.size() != moved.count) throw py::value_error("expected arrays of the new number of weights");
-        Buffer<Real> scratch;
-        moved.carry(layer.W.value, data_of<Real>(values, "values"), scratch);
+        moved_.make(layer.support, change_of(number));
+        if (values.size() != moved_.count) throw py::value_error("expected arrays of the new number of weights");
+        moved_.carry(layer.W.value, data_of<Real>(values, "values"), scratch_);
         for (std::size_t s = 0; s < states.size(); ++s) {
-            moved.carry(layer.W.states.at(s), data_of<Real>(states[s], "state"), scratch);
+            moved_.carry(layer.W.states.at(s), data_of<Real>(states[s], "state"), scratch_);
         }
-        std::copy_n(moved.indptr.data(), layer.outputs + 1, data_of<std::int32_t>(indptr, "indptr"));
-        take(layer, moved.indptr.data(), moved.indices.data(), values, states);
+        std::copy_n(moved_.indptr.data(), layer.outputs + 1, data_of<std::int32_t>(indptr, "indptr"));
+        take(layer, moved_.indptr.data(), moved_.indices.data(), values, states);
+        if (moved_.count <= most_kept) return;
+        moved_ = Moved();
+        scratch_ = Buffer<Real>();
+        change_of(number) = Change();
     }
 
     /// Another support, with values and states that have to stay where they are.
@@ -171,7 +173,8 @@ public:
     }
 
 private:
-    static constexpr Index block_values = 192 * 1024;
+    static constexpr Index block_values = 1 << 20;  // gradients of absent weights at a time
+    static constexpr Index most_kept = 1 << 20;     // weights: memory for a move of so many is kept for the next
 
     static std::array<std::uint64_t, 2> key(std::uint64_t seed, Index number) {
         return {seed, static_cast<std::uint64_t>(number)};
@@ -204,6 +207,8 @@ private:
 
     Network<Real>& network_;
     std::vector<Change> changes_;
+    Moved moved_;
+    Buffer<Real> scratch_;
 };
 
 }  // namespace gradwright::engine::python

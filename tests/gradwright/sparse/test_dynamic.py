@@ -215,9 +215,9 @@ CALLBACKS: dict[str, Any] = {
 }
 
 
-def net_of(backend: str = "cpp", density: Any = (0.3, 0.6)) -> MLP:
-    return MLP([20, 30, 3], ["relu", "softmax"], density=list(density), optimizer="adam", seed=5,
-               backend=backend)  # fmt: skip
+def net_of(backend: str = "cpp", dtype: str = "float32") -> MLP:
+    return MLP([20, 30, 3], ["relu", "softmax"], density=[0.3, 0.6], optimizer="adam", seed=5,
+               backend=backend, dtype=dtype)  # fmt: skip
 
 
 def fit(net: MLP, callback: Any, *others: Any) -> None:
@@ -228,21 +228,35 @@ def fit(net: MLP, callback: Any, *others: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-@pytest.mark.parametrize("step", [1, 4, 5, 6, 14, 15])
+@pytest.mark.parametrize(
+    ("backend", "step"), [*(("cpp", step) for step in (1, 4, 5, 6, 14, 15)), ("numpy", 5)]
+)
 def test_an_interrupted_training_moves_the_same_weights(
-    name: str, step: int, tmp_path: Path
+    name: str, backend: str, step: int, tmp_path: Path
 ) -> None:
-    whole, stopped = net_of(), net_of()
+    whole, stopped = net_of(backend), net_of(backend)
     fit(whole, CALLBACKS[name])
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, CALLBACKS[name], Interrupt(step))
     stopped.save(tmp_path / "net.gw")
-    resumed = load(tmp_path / "net.gw")
+    resumed = load(tmp_path / "net.gw", backend)
     resumed.resume(X, LABELS, callbacks=[CALLBACKS[name]], verbose=False,
                    validation_data=(X[:20], LABELS[:20]))  # fmt: skip
     same(whole.backend, resumed.backend)
     assert whole.history.loss == resumed.history.loss
     assert whole.specification.layers == resumed.specification.layers
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_both_backends_move_the_same_weights(name: str) -> None:
+    nets = [net_of(backend, "float64") for backend in ("cpp", "numpy")]
+    for net in nets:
+        net.fit(X, LABELS, epochs=3, batch_size=13, learning_rate=0.01, verbose=False,
+                callbacks=[CALLBACKS[name]])  # fmt: skip
+    ours, theirs = (arrays_of(net.backend) for net in nets)
+    assert ours.keys() == theirs.keys()
+    for key, array in theirs.items():
+        np.testing.assert_allclose(ours[key], array, rtol=1e-8, atol=1e-11, err_msg=key)
 
 
 def test_how_a_fit_is_reported_moves_no_other_weights() -> None:

@@ -39,8 +39,14 @@ MagnitudeBits<Real> magnitude(Real value) {
 template <class Bits>
 Bits of_rank(const std::vector<Bits>& numbers, Index rank) {
     constexpr int shift = 8 * sizeof(Bits) - 13;  // no sign; exponent and a few more
-    std::vector<Index> count(std::size_t(1) << 12);
-    for (const Bits n : numbers) ++count[static_cast<std::size_t>(n >> shift)];
+    std::vector<std::int32_t> count(std::size_t(1) << 12), other(count.size());
+    std::size_t i = 0;  // two counts: the next number is often of the same kind as this one
+    for (; i + 1 < numbers.size(); i += 2) {
+        ++count[static_cast<std::size_t>(numbers[i] >> shift)];
+        ++other[static_cast<std::size_t>(numbers[i + 1] >> shift)];
+    }
+    if (i < numbers.size()) ++count[static_cast<std::size_t>(numbers[i] >> shift)];
+    for (std::size_t k = 0; k < count.size(); ++k) count[k] += other[k];
     std::size_t leading = 0;
     while (rank >= count[leading]) rank -= count[leading++];
     std::vector<Bits> few;
@@ -83,26 +89,31 @@ void lose_smallest(const std::vector<Weights<Real>>& layers, Index count, Eligib
     std::vector<Bits> sizes;
     Index all = 0;
     for (const Weights<Real>& layer : layers) all += layer.count;
-    sizes.reserve(static_cast<std::size_t>(all));
+    sizes.resize(static_cast<std::size_t>(all));
+    std::size_t found = 0;  // signs come in no order: no branch foretells them
     for (const Weights<Real>& layer : layers) {
         for (Index k = 0; k < layer.count; ++k) {
-            if (eligible(layer.value[k])) sizes.push_back(detail::magnitude(layer.value[k]));
+            sizes[found] = detail::magnitude(layer.value[k]);
+            found += eligible(layer.value[k]);
         }
     }
+    sizes.resize(found);
     const Bits limit = detail::of_rank(sizes, count - 1);
     Index ties = count;
     for (const Bits size : sizes) ties -= size < limit ? 1 : 0;
     for (const Weights<Real>& layer : layers) {
         char* lost = layer.change->lost.data();
-        Index losing = 0;
+        std::int32_t losing = 0;
         for (Index k = 0; k < layer.count; ++k) {
-            const Bits size = detail::magnitude(layer.value[k]);
-            bool ends = size < limit;
-            if (size == limit) ends = ties > 0;
-            ends = ends && eligible(layer.value[k]);
-            if (size == limit && ends) --ties;
-            lost[k] = static_cast<char>(lost[k] | static_cast<char>(ends));
+            const int ends = int(detail::magnitude(layer.value[k]) < limit) & int(eligible(layer.value[k]));
+            lost[k] = static_cast<char>(lost[k] | ends);
             losing += ends;
+        }
+        for (Index k = 0; k < layer.count && ties > 0; ++k) {
+            if (detail::magnitude(layer.value[k]) != limit || !eligible(layer.value[k])) continue;
+            lost[k] = 1;
+            ++losing;
+            --ties;
         }
         layer.change->losing += losing;
     }
@@ -274,14 +285,15 @@ struct Moved {
     Index count = 0;
     bool had_weights = false;
 
-    Moved(const Support& old, const Change& change)
-        : count(old.count - change.losing + Index(change.places.size())), had_weights(old.count > 0) {
+    void make(const Support& old, const Change& change) {
+        count = old.count - change.losing + Index(change.places.size());
+        had_weights = old.count > 0;
         indptr.reserve(old.rows + 1);
         indices.reserve(count + 1);  // a weight that ends is written too, and then overwritten
         from.reserve(count + 1);
         const std::int32_t* start = old.row_start();
         std::size_t next = 0;
-        std::int32_t at = 0;
+        std::int32_t at = indptr[0] = 0;
         const std::size_t places = change.places.size();
         for (Index i = 0; i < old.rows; ++i) {
             const Index row = i * old.cols;
