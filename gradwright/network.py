@@ -276,7 +276,8 @@ class MLP:
         }
 
     def __setstate__(self, data: dict[str, Any]) -> None:
-        self._set_up(data["specification"], data["backend"], data["parameters"])
+        arrays = {name: np.array(array) for name, array in data["parameters"].items()}
+        self._set_up(data["specification"], data["backend"], arrays)
         restore_watched(self.backend, data["state"])
         for name, array in self.backend.state().items():
             array[...] = data["state"][name]
