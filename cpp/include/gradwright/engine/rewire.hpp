@@ -11,7 +11,7 @@
 
 #include "gradwright/engine/philox.hpp"
 #include "gradwright/engine/support.hpp"
-#include "gradwright/reduce.hpp"
+#include "gradwright/finite.hpp"
 
 namespace gradwright::engine {
 
@@ -319,12 +319,15 @@ struct Moved {
     template <class Real>
     void carry(const Real* old, Real* now, Buffer<Real>& scratch) const {
         scratch.reserve(std::max<Index>(count, 1));
+        using Bits = detail::MagnitudeBits<Real>;
         const Real nothing = 0;
         const Real* some = had_weights ? old : &nothing;
-        for (Index k = 0; k < count; ++k) {  // new weights read the first old one, in place of a branch
+        for (Index k = 0; k < count; ++k) {  // no branch foretells new weights: they read the first old one
             const std::int32_t k_old = from[k];
-            const Real value = some[std::max(k_old, 0)];
-            scratch[k] = k_old < 0 ? Real(0) : value;
+            Bits bits;
+            std::memcpy(&bits, some + std::max(k_old, 0), sizeof bits);
+            bits &= Bits(0) - Bits(k_old >= 0);
+            std::memcpy(&scratch[k], &bits, sizeof bits);
         }
         std::copy_n(scratch.data(), count, now);
     }
