@@ -129,6 +129,12 @@ class Constant(_Indexed):
     role = "constant"
 
 
+class Pattern(_Indexed):
+    """Where a matrix has entries: 0 or 1, constant. `M * W` is stored by its entries."""
+
+    role, domain = "pattern", "pattern"
+
+
 class Target(_Indexed):
     """Targets of a loss: data without a gradient; the kernels also take integer labels."""
 

@@ -25,6 +25,7 @@ from .prove import Proof, check_fact, is_proved, route_b
 from .routine import Kernel
 from .segments import Seam, seams, with_named_seams
 from .simplify import Simplified, Step, simplify
+from .sparse import dense_again, stored
 from .stabilise import Stabilised, stabilise
 
 _DEEPEST_NESTING = 5000
@@ -44,6 +45,12 @@ class Derivation:
     proof: Proof
     kernel: Kernel
     proof_seconds: float
+    stored: Kernel | None = None  # of a sparse layer: the kernel on stored entries
+
+    @property
+    def face(self) -> Kernel:
+        """The kernel that targets write, with the arguments that callers give."""
+        return self.stored or self.kernel
 
     @property
     def name(self) -> str:
@@ -155,8 +162,14 @@ def _derived(program: Program) -> Derivation:
             f"{display_path(program.source)}: {program.name}: the lowered routines are not proved "
             "equal to the definition; this is an error in the lowering, please report the script"
         )
+    face = stored(kernel)
+    if face is not None and not proved_again(dense_again(face, kernel), proof):
+        raise ProofFailure(
+            f"{display_path(program.source)}: {program.name}: the sparse routines are not proved equal "
+            "to the definition; this is an error in codegen/sparse.py, please report the script"
+        )
     seconds += time.perf_counter() - start
-    return Derivation(program, sweep, simplified, stable, proof, kernel, seconds)
+    return Derivation(program, sweep, simplified, stable, proof, kernel, seconds, face)
 
 
 def _proved_simplification(

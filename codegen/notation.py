@@ -8,8 +8,9 @@
 
 A script states forward definitions only. Annotations give shapes: `Matrix[N, K]`, `Row[K]`,
 `Column[N]` and `Scalar` are variables with a gradient, `Constant[N, K]` and `Target[N, K]` have
-none; `Positive`, `NonNegative`, `UnitInterval`, `Share` and `Real` are hyperparameters. Primitives after
-arXiv 2511.11918. Optimizers and theorems about them are written as `optimizer` shows.
+none, `Pattern[K, D]` is where a sparse matrix has entries; `Positive`, `NonNegative`,
+`UnitInterval`, `Share` and `Real` are hyperparameters. Primitives after arXiv 2511.11918.
+Optimizers and theorems about them are written as `optimizer` shows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from .annotations import (
     N,
     NonNegative,
     P,
+    Pattern,
     Positive,
     Real,
     Row,
@@ -76,7 +78,7 @@ from .scalar import ScalarFunction, trace_scalar
 
 __all__ = [
     "Abs", "Column", "Constant", "D", "Diag", "Gradient", "H", "K", "M", "Matrix", "Max",
-    "Min", "N", "NonNegative", "P", "Parameter", "Piecewise", "Positive", "Rational", "Real", "Row",
+    "Min", "N", "NonNegative", "P", "Parameter", "Pattern", "Piecewise", "Positive", "Rational", "Real", "Row",
     "Scalar", "Sequence", "Share", "State", "Step", "Target", "UnitInterval", "abs", "activation",
     "apply", "assume", "atan", "batch_mean", "clip", "closed_form", "column_repeat",
     "columns_max", "columns_mean", "columns_sum", "cos", "cosh", "diag", "dot", "elements_sum",

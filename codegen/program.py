@@ -43,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of a layer. `role`: variable, constant, target or hyperparameter."""
+    """An argument of a layer. `role`: variable, constant, pattern, target or hyperparameter."""
 
     name: str
     shape: Shape

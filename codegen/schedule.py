@@ -18,6 +18,7 @@ from .routine import Routine, Statement
 ROW_REDUCTIONS = ("rows_sum", "rows_mean", "rows_max", "rows_shift")
 COLUMN_REDUCTIONS = ("columns_sum", "columns_mean", "columns_max", "columns_shift")
 REDUCTIONS = (*ROW_REDUCTIONS, *COLUMN_REDUCTIONS, "elements_sum")
+PRODUCTS = ("matmul", "sparse_product", "sampled_product")
 _WHOLE = ("columns_select", "transpose", "diag", "Diag", "identity")
 
 
@@ -30,12 +31,16 @@ class Small:
 
 @dataclass(frozen=True)
 class Product:
-    """target = epilogue(left @ right); in the epilogue the symbol `target` is the product."""
+    """target = epilogue(left @ right); in the epilogue the symbol `target` is the product.
+
+    `node` is the product: dense, or sparse, where `right` may be the values of a matrix.
+    """
 
     target: str
     left: Expr
     right: Expr
     epilogue: Expr
+    node: Expr
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def width(shape: Shape) -> int:
 
 
 def product_in(expr: Expr) -> Expr | None:
-    return next((n for n in ex.topological(expr) if n.op == "matmul"), None)
+    return next((n for n in ex.topological(expr) if n.op in PRODUCTS), None)
 
 
 def _turned(expr: Expr) -> set[str]:
@@ -113,7 +118,7 @@ class _Scheduler:
         names: set[str] = set()
         for statement in self._routine.statements:
             for node in ex.topological(statement.expr):
-                if node.op == "matmul":
+                if node.op in PRODUCTS:
                     names |= set(ex.symbols_of(*node.args))
             names |= _turned(statement.expr)
         return names
@@ -191,7 +196,7 @@ class _Scheduler:
         assert product is not None
         symbol = ex.symbol(statement.name, product.shape)
         epilogue = ex.substitute(statement.expr, {product: symbol})
-        return Product(statement.name, product.args[0], product.args[1], epilogue)
+        return Product(statement.name, product.args[0], product.args[1], epilogue, product)
 
     def _pass(self, level: int, space: Shape, values: list[_Value]) -> Pass | None:
         """Targets of the pass, and before them what they need and nobody stored."""

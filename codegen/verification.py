@@ -19,6 +19,7 @@ from .verify.exact import ExactChecker
 from .verify.floating import check_floating
 from .verify.mutants import run_mutants
 from .verify.oracle import check_oracle
+from .verify.sparse_face import dense_faces
 
 
 def verify(derivation: Derivation, backends: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def verify(derivation: Derivation, backends: Mapping[str, Any]) -> dict[str, Any
     _require(derivation, "P2", exact.ok, exact.counterexample)
     oracle = check_oracle(program, gradients)
     _require(derivation, "P3", oracle.ok, oracle.counterexample)
-    floating = check_floating(derivation, backends)
+    floating = check_floating(derivation, dense_faces(derivation, backends))
     edges = check_edges(derivation, backends)
     failed = [case for case in edges["cases"] if not case["passed"]]
     _require(derivation, "P5", not failed, "; ".join(_edge_text(case) for case in failed))

@@ -30,10 +30,16 @@ def masked_linear(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], M: Constant[K, D]
     return X @ hadamard(M, W).T + row_repeat(b, N)
 
 
-@layer(conventions=["M holds 0 or 1 and stays the same; the gradient of W is 0 where M is"])
-def masked_linear_of_data(X: Constant[N, D], W: Matrix[K, D], b: Row[K], M: Constant[K, D]):
-    """The masked linear layer of data: no gradient of the samples is made."""
-    return masked_linear(X, W, b, M)
+@layer(conventions=["the entries of W outside the pattern M do not exist"])
+def sparse_linear(X: Matrix[N, D], W: Matrix[K, D], M: Pattern[K, D], b: Row[K]):
+    """The sparse linear layer: a linear layer with weights where a pattern has them."""
+    return X @ hadamard(M, W).T + row_repeat(b, N)
+
+
+@layer(conventions=["the entries of W outside the pattern M do not exist"])
+def sparse_linear_of_data(X: Constant[N, D], W: Matrix[K, D], M: Pattern[K, D], b: Row[K]):
+    """The sparse linear layer of data: no gradient of the samples is made."""
+    return sparse_linear(X, W, M, b)
 
 
 @layer(conventions=["R holds 0 or 1 / (1 - p), drawn afresh for each batch; none at inference"])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gradwright.checkpoint import CheckpointError, load
     from gradwright.layer import Layer
     from gradwright.network import MLP
+    from gradwright.sparse.linear import SparseLinear
     from gradwright.specification import LayerSpecification, Specification
     from gradwright.training.divergence import DivergenceError
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Layer": "gradwright.layer",
     "LayerSpecification": "gradwright.specification",
     "MLP": "gradwright.network",
+    "SparseLinear": "gradwright.sparse.linear",
     "Specification": "gradwright.specification",
     "load": "gradwright.checkpoint",
 }
@@ -32,6 +34,7 @@ __all__ = [
     "DivergenceError",
     "Layer",
     "LayerSpecification",
+    "SparseLinear",
     "Specification",
     "load",
 ]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 import gradwright
+from gradwright.backends.restoring import restore_watched, support_of
 from gradwright.files import write_atomically
 from gradwright.specification import Specification
 from gradwright.training.history import History
@@ -134,7 +135,9 @@ def _network(members: dict[str, bytes], backend: str) -> MLP:
     from gradwright.network import MLP
 
     net = MLP.from_specification(specification, backend, _part(arrays, "parameters"))
-    _fill(net.backend.state(), _part(arrays, "state"), "state")
+    state = _part(arrays, "state")
+    restore_watched(net.backend, state)
+    _fill(net.backend.state(), state, "state")
     net.history = History.from_json(header["history"])
     net.progress = _progress(net, header["progress"], arrays)
     return net
@@ -166,8 +169,14 @@ def _progress(net: MLP, data: Mapping[str, Any], arrays: Mapping[str, Array]) ->
     _fill({name: np.empty_like(a) for name, a in best.items()}, best, "best")
     known = net.parameters() | net.backend.state()
     for name, array in best.items():
-        if name not in known or known[name].shape != array.shape:
+        moves = name.endswith((".W.indices", ".W.values"))
+        if name not in known or (known[name].shape != array.shape and not moves):
             raise CheckpointError(f"best/{name} does not fit the network")
+        if name.endswith(".W.indices"):
+            layer = name.removesuffix(".W.indices")
+            support_of(net.backend, int(layer.removeprefix("layer")), best)
+            if best[f"{layer}.W.values"].shape != array.shape:
+                raise CheckpointError(f"best/{layer}.W.values does not fit its places")
     losses, weights = arrays["progress/losses"], arrays["progress/weights"]
     return Progress(
         **numbers, losses=losses, weights=weights, options=data["options"], best=best

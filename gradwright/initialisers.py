@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,74 +18,118 @@ from gradwright.kernels import LEARNED, unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Generator = np.random.Generator
+_BLOCK = 1 << 16  # entries in float64 at a time
 
 
-def he_normal(rng: Generator, outputs: int, inputs: int) -> Array:
+@dataclass(frozen=True)
+class Normal:
+    """Independent entries of N(mean, std^2)."""
+
+    mean: float
+    std: float
+
+    def draw(self, rng: Generator, shape: int | tuple[int, ...]) -> Array:
+        """Entries in float64; those of several draws are those of one."""
+        return rng.normal(self.mean, self.std, shape)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Independent entries of the uniform distribution on [low, high)."""
+
+    low: float
+    high: float
+
+    def draw(self, rng: Generator, shape: int | tuple[int, ...]) -> Array:
+        """Entries in float64; those of several draws are those of one."""
+        return rng.uniform(self.low, self.high, shape)
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """Orthonormal rows or columns, times gain: entries that depend on each other."""
+
+    gain: float
+
+    def draw(self, rng: Generator, shape: tuple[int, int]) -> Array:
+        """The whole matrix."""
+        tall = rng.normal(size=(max(shape), min(shape)))
+        Q, R = np.linalg.qr(tall)
+        Q *= np.where(np.diag(R) < 0, -1.0, 1.0)  # else the distribution is not uniform
+        return self.gain * (Q if shape[0] >= shape[1] else Q.T)
+
+
+Distribution = Normal | Uniform | Orthogonal
+
+
+def he_normal(outputs: int, inputs: int) -> Normal:
     """N(0, 2 / inputs): keeps the mean square of activations behind ReLU."""
-    return rng.normal(0, math.sqrt(2 / inputs), (outputs, inputs))
+    del outputs
+    return Normal(0, math.sqrt(2 / inputs))
 
 
-def he_uniform(rng: Generator, outputs: int, inputs: int) -> Array:
+def he_uniform(outputs: int, inputs: int) -> Uniform:
     """The uniform distribution of mean 0 and variance 2 / inputs."""
-    return _uniform(rng, outputs, inputs, 2 / inputs)
+    del outputs
+    return _centred(2 / inputs)
 
 
-def xavier_normal(rng: Generator, outputs: int, inputs: int) -> Array:
+def xavier_normal(outputs: int, inputs: int) -> Normal:
     """N(0, 2 / (inputs + outputs)): for sigmoid and tanh, forward and backward."""
-    return rng.normal(0, math.sqrt(2 / (inputs + outputs)), (outputs, inputs))
+    return Normal(0, math.sqrt(2 / (inputs + outputs)))
 
 
-def xavier_uniform(rng: Generator, outputs: int, inputs: int) -> Array:
+def xavier_uniform(outputs: int, inputs: int) -> Uniform:
     """The uniform distribution of mean 0 and variance 2 / (inputs + outputs)."""
-    return _uniform(rng, outputs, inputs, 2 / (inputs + outputs))
+    return _centred(2 / (inputs + outputs))
 
 
-def lecun_normal(rng: Generator, outputs: int, inputs: int) -> Array:
+def lecun_normal(outputs: int, inputs: int) -> Normal:
     """N(0, 1 / inputs): keeps the variance through linear maps and SELU."""
-    return rng.normal(0, math.sqrt(1 / inputs), (outputs, inputs))
+    del outputs
+    return Normal(0, math.sqrt(1 / inputs))
 
 
-def gain_normal(rng: Generator, outputs: int, inputs: int, before: float = 1.0) -> Array:
+def gain_normal(outputs: int, inputs: int, before: float = 1.0) -> Normal:
     """N(0, gain^2 / inputs) with the derived gain of the activation before the layer.
 
     Pre-activations keep variance 1 in every layer. Behind ReLU it is He's initialiser; before the
     first layer, and behind activations without a derived gain, the gain is 1.
     """
-    return rng.normal(0, before / math.sqrt(inputs), (outputs, inputs))
+    del outputs
+    return Normal(0, before / math.sqrt(inputs))
 
 
-def orthogonal(rng: Generator, outputs: int, inputs: int, gain: float = 1.0) -> Array:
+def orthogonal(outputs: int, inputs: int, gain: float = 1.0) -> Orthogonal:
     """A random matrix with orthonormal rows or columns, times gain."""
-    tall = rng.normal(size=(max(outputs, inputs), min(outputs, inputs)))
-    Q, R = np.linalg.qr(tall)
-    Q *= np.where(np.diag(R) < 0, -1.0, 1.0)  # else the distribution is not uniform
-    return gain * (Q if outputs >= inputs else Q.T)
+    del outputs, inputs
+    return Orthogonal(gain)
 
 
-def uniform(rng: Generator, outputs: int, inputs: int, a: float = -0.05, b: float = 0.05) -> Array:
+def uniform(outputs: int, inputs: int, a: float = -0.05, b: float = 0.05) -> Uniform:
     """The uniform distribution on [a, b)."""
-    return rng.uniform(a, b, (outputs, inputs))
+    del outputs, inputs
+    return Uniform(a, b)
 
 
-def normal(
-    rng: Generator, outputs: int, inputs: int, mean: float = 0.0, std: float = 0.05
-) -> Array:
+def normal(outputs: int, inputs: int, mean: float = 0.0, std: float = 0.05) -> Normal:
     """N(mean, std^2)."""
-    return rng.normal(mean, std, (outputs, inputs))
+    del outputs, inputs
+    return Normal(mean, std)
 
 
-def zeros(rng: Generator, outputs: int, inputs: int) -> Array:
+def zeros(outputs: int, inputs: int) -> Normal:
     """No randomness at all: every unit of a layer learns the same."""
-    del rng
-    return np.zeros((outputs, inputs))
+    del outputs, inputs
+    return Normal(0, 0)
 
 
-def _uniform(rng: Generator, outputs: int, inputs: int, variance: float) -> Array:
+def _centred(variance: float) -> Uniform:
     limit = math.sqrt(3 * variance)
-    return rng.uniform(-limit, limit, (outputs, inputs))
+    return Uniform(-limit, limit)
 
 
-_ALL: dict[str, Callable[..., Array]] = {
+_ALL: dict[str, Callable[..., Distribution]] = {
     function.__name__: function
     for function in (
         he_normal, he_uniform, xavier_normal, xavier_uniform, lecun_normal, gain_normal, orthogonal,
@@ -98,7 +143,7 @@ NAMES = tuple(sorted([*_ALL, *_ALIASES]))
 def check(name: str, parameters: Mapping[str, float]) -> None:
     """Refuse an unknown initialiser, or parameters it does not have."""
     function = _find(name)
-    takes = [p for p in list(inspect.signature(function).parameters)[3:] if p != "before"]
+    takes = [p for p in list(inspect.signature(function).parameters)[2:] if p != "before"]
     for key, value in parameters.items():
         if key not in takes:
             raise ValueError(unknown(f"parameter of {name}", key, takes))
@@ -114,17 +159,41 @@ def check(name: str, parameters: Mapping[str, float]) -> None:
         raise ValueError(f"{name}: expected a <= b, got a={values['a']} and b={values['b']}")
 
 
-def weights(
-    name: str, parameters: Mapping[str, float], rng: Generator, outputs: int, inputs: int,
+def distribution(
+    name: str, parameters: Mapping[str, float], outputs: int, inputs: int,
     before: tuple[str, Mapping[str, float]] | None = None,
-) -> Array:  # fmt: skip
-    """A (outputs, inputs) matrix of float64 by the initialiser of this name.
+) -> Distribution:  # fmt: skip
+    """What the initialiser of this name draws the (outputs, inputs) weights of a layer from.
 
     before: the activation, with its parameters, whose outputs the layer gets.
     """
     if _find(name) is gain_normal and before is not None:
-        return gain_normal(rng, outputs, inputs, gain(*before))
-    return _find(name)(rng, outputs, inputs, **parameters)
+        return gain_normal(outputs, inputs, gain(*before))
+    return _find(name)(outputs, inputs, **parameters)
+
+
+def weights(
+    name: str, parameters: Mapping[str, float], rng: Generator, outputs: int, inputs: int,
+    before: tuple[str, Mapping[str, float]] | None = None, dtype: Any = np.float64,
+) -> Array:  # fmt: skip
+    """A (outputs, inputs) matrix by the initialiser of this name."""
+    W = np.empty((outputs, inputs), dtype)
+    fill(distribution(name, parameters, outputs, inputs, before), rng, W)
+    return W
+
+
+def fill(drawn: Distribution, rng: Generator, out: Array, scale: float = 1.0) -> None:
+    """Entries of a distribution, times scale, into an array of any shape; in blocks, but orthogonal.
+
+    A sparse layer gives the array of its values: what is not there is not drawn.
+    """
+    if isinstance(drawn, Orthogonal):
+        out[...] = drawn.draw(rng, out.shape)
+        return
+    flat = out.reshape(-1)
+    for first in range(0, len(flat), _BLOCK):
+        part = flat[first : first + _BLOCK]
+        np.multiply(drawn.draw(rng, len(part)), scale, out=part, casting="same_kind")
 
 
 def gain(activation: str, parameters: Mapping[str, float]) -> float:
@@ -140,7 +209,7 @@ def scales(name: str) -> bool:
     return _find(name) not in (uniform, normal, zeros)
 
 
-def _find(name: str) -> Callable[..., Array]:
+def _find(name: str) -> Callable[..., Distribution]:
     if _ALIASES.get(name, name) not in _ALL:
         raise ValueError(unknown("initialiser", name, NAMES))
     return _ALL[_ALIASES.get(name, name)]

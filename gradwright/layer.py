@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from gradwright import initialisers, kernels
 from gradwright.backends import BATCHNORM_EPSILON, BATCHNORM_MOMENTUM
 from gradwright.backends.masks import dropout_mask
+from gradwright.sparse.choice import draw
+from gradwright.sparse.supports import Support
 from gradwright.specification import LayerSpecification, Named, Specification, specify
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -79,8 +82,9 @@ class Layer:
         self._seed, self._number = seed, number
         self._pullbacks: list[tuple[str, Callable[..., Any]]] = []
         self._target = target
-        self._linear = "masked_linear" if described.sparse else "linear"
-        self._pattern = _Pattern(described, own) if described.sparse else None
+        self._linear = "sparse_linear" if described.sparse else "linear"
+        self._trace: tuple[Array, Array] | None = None
+        self.traced = False
         self._learned = list(kernels.LEARNED.get(described.activation, {}))
         name = described.activation
         self._activation = None if name == "identity" else kernels.module(target, name)
@@ -93,7 +97,18 @@ class Layer:
     @property
     def W(self) -> Array:
         """The weights, (n_out, n_in); of a sparse layer a dense copy."""
-        return self.parameters["W"] if self._pattern is None else self._pattern.dense()
+        if not self.specification.sparse:
+            return self.parameters["W"]
+        values = self.parameters["W.values"]
+        W = np.zeros((self.specification.outputs, self.specification.inputs), values.dtype)
+        W[self.support.rows, self.support.indices] = values
+        return W
+
+    @property
+    def support(self) -> Support:
+        """Where the weights of a sparse layer are."""
+        shape = self.specification.outputs, self.specification.inputs
+        return Support(shape, self.parameters["W.indptr"], self.parameters["W.indices"])
 
     @property
     def b(self) -> Array:
@@ -103,7 +118,7 @@ class Layer:
     @property
     def DW(self) -> Array | None:
         """The gradient of W; of a sparse layer that of its values. None before `backward`."""
-        return self.gradients.get("W" if self._pattern is None else "W.values")
+        return self.gradients.get("W.values" if self.specification.sparse else "W")
 
     @property
     def Db(self) -> Array | None:
@@ -166,15 +181,16 @@ class Layer:
     ) -> tuple[Array | None, Array, Array]:
         """DX, if it is wanted, DW and Db."""
         name = self._linear if input_gradient else f"{self._linear}_of_data"
-        named = dict(zip(("X", "W", "b", "M"), given, strict=False))
+        named = dict(zip(kernels.face(self._linear).arrays, given, strict=True))
         saved = (named[need] for need in kernels.face(name).saves)
         *DX, DW, Db = kernels.module(self._target, name).backward(DY, *saved)
         return DX[0] if DX else None, DW, Db
 
     def _weights(self) -> tuple[Array, ...]:
         """What the linear kernel takes behind X."""
-        mask = () if self._pattern is None else (self._pattern.mask,)
-        return (self.W, self.b, *mask)
+        if not self.specification.sparse:
+            return (self.W, self.b)
+        return (*(self.parameters[f"W.{part}"] for part in ("values", "indices", "indptr")), self.b)
 
     def _learned_values(self) -> list[Any]:
         """The activation's parameters as its kernel takes them: rows, or single numbers."""
@@ -211,13 +227,12 @@ class Layer:
         while self._pullbacks:
             part, pullback = self._pullbacks.pop()
             found = pullback(gradient, input_gradient) if part == "linear" else pullback(gradient)
+            if part == "linear" and self.traced and self.a_prev is not None and gradient is not None:
+                self._trace = self.a_prev, gradient
             del gradient
             if part == "linear":
-                gradient, DW, self.gradients["b"] = found
-                if self._pattern is None:
-                    self.gradients["W"] = DW
-                else:
-                    self.gradients["W.values"] = self._pattern.gathered(DW)
+                name = "W.values" if self.specification.sparse else "W"
+                gradient, self.gradients[name], self.gradients["b"] = found
             elif part == "batchnorm":
                 gradient, self.gradients["gamma"], self.gradients["beta"] = found
             elif part == "activation" and self._learned:
@@ -230,31 +245,18 @@ class Layer:
             del found
         return gradient
 
+    def weight_gradient(self, first: int, last: int) -> Array:
+        """Rows of the gradient of W as if all weights were there, of the last batch while `traced`."""
+        if self._trace is None:
+            raise RuntimeError("gradients of absent weights need a step of training before them")
+        X, DZ = self._trace
+        rows: Array = DZ[:, first:last].T @ X
+        return rows
+
     def forget(self) -> None:
         """Let go of what the last forward pass kept."""
         self._pullbacks.clear()
         self.a_prev = self.z = self.a = None
-
-
-class _Pattern:
-    """The places of a sparse layer's weights; kernels get a dense matrix and its mask."""
-
-    def __init__(self, described: LayerSpecification, parameters: Mapping[str, Array]) -> None:
-        self._values = parameters["W.values"]
-        indptr, self._columns = parameters["W.indptr"], parameters["W.indices"]
-        self._rows = np.repeat(np.arange(described.outputs), np.diff(indptr))
-        self.mask = np.zeros((described.outputs, described.inputs), self._values.dtype)
-        self.mask[self._rows, self._columns] = 1
-
-    def dense(self) -> Array:
-        """The weights with zeros where there are none."""
-        W = np.zeros_like(self.mask)
-        W[self._rows, self._columns] = self._values
-        return W
-
-    def gathered(self, DW: Array) -> Array:
-        """The entries of a gradient where weights are."""
-        return np.ascontiguousarray(DW[self._rows, self._columns])
 
 
 def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
@@ -267,8 +269,7 @@ def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
                 f"layer {number}: {K} x {layer.inputs} weights are more than any memory holds"
             )
         if layer.sparse:
-            count = round(layer.density * K * layer.inputs)
-            found[f"{prefix}W.values"] = found[f"{prefix}W.indices"] = (count,)
+            found[f"{prefix}W.values"] = found[f"{prefix}W.indices"] = (layer.count,)
             found[f"{prefix}W.indptr"] = (K + 1,)
         else:
             found[f"{prefix}W"] = (K, layer.inputs)
@@ -280,8 +281,14 @@ def shapes(described: Specification) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def initial_arrays(described: Specification) -> dict[str, Array]:
-    """The parameters of a network before training: weights by its initialiser, seeded."""
+def initial_arrays(
+    described: Specification, patterns: Mapping[int, Support] | None = None
+) -> dict[str, Array]:
+    """The parameters of a network before training: weights by its initialiser, seeded.
+
+    patterns: the supports of layers 1, 2, ... that are given. Of a sparse layer nothing is made but
+    what it keeps; orthogonal weights alone are those of a dense matrix.
+    """
     wanted = shapes(described)
     rng = np.random.Generator(np.random.PCG64(described.seed))
     dtype = np.dtype(described.dtype)
@@ -289,16 +296,28 @@ def initial_arrays(described: Specification) -> dict[str, Array]:
     before: tuple[str, Mapping[str, float]] | None = None
     for number, layer in enumerate(described.layers, start=1):
         prefix, K = f"layer{number}.", layer.outputs
-        W = initialisers.weights(
-            described.init, described.init_parameters, rng, K, layer.inputs, before
+        drawn = initialisers.distribution(
+            described.init, described.init_parameters, K, layer.inputs, before
         )
         before = (layer.activation, layer.parameters)
         if layer.sparse:
-            found = sparse_weights(W, layer.density, described.init, rng)
-            values, arrays[f"{prefix}W.indices"], arrays[f"{prefix}W.indptr"] = found
-            arrays[f"{prefix}W.values"] = values.astype(dtype)
+            given = (patterns or {}).get(number)
+            support = given.copy() if given is not None else draw(layer, rng)
+            arrays[f"{prefix}W.indptr"] = support.indptr
+            arrays[f"{prefix}W.indices"] = support.indices
+            values = np.empty(support.count, dtype)
+            arrays[f"{prefix}W.values"] = values
+            # fewer inputs a unit: what scales with the number of inputs is scaled up for it
+            fewer = initialisers.scales(described.init) and support.count
+            scale = math.sqrt(1 / support.density) if fewer else 1.0
+            if isinstance(drawn, initialisers.Orthogonal):
+                dense = drawn.draw(rng, (K, layer.inputs))
+                values[:] = dense[support.rows, support.indices] * scale
+            else:
+                initialisers.fill(drawn, rng, values, scale)
         else:
-            arrays[f"{prefix}W"] = np.ascontiguousarray(W, dtype)
+            arrays[f"{prefix}W"] = np.empty((K, layer.inputs), dtype)
+            initialisers.fill(drawn, rng, arrays[f"{prefix}W"])
         arrays[f"{prefix}b"] = np.zeros(K, dtype)
         if layer.batchnorm:
             arrays[f"{prefix}gamma"] = np.ones(K, dtype)
@@ -307,20 +326,3 @@ def initial_arrays(described: Specification) -> dict[str, Array]:
             shape = kernels.learned_shapes(layer.activation, K)[name]
             arrays[f"{prefix}{name}"] = np.full(shape, value, dtype)
     return {name: arrays[name] for name in wanted}
-
-
-def sparse_weights(
-    W: Array, density: float, init: str, rng: np.random.Generator
-) -> tuple[Array, Array, Array]:
-    """Values, column indices and row starts (CSR) of a random share of the entries of W.
-
-    Fewer inputs a unit: initialisers that scale with the number of inputs are scaled up for it.
-    """
-    K, D = W.shape
-    count = round(density * K * D)
-    chosen = np.sort(rng.permutation(K * D)[:count])
-    values = W.reshape(-1)[chosen]
-    if initialisers.scales(init):
-        values = values / np.sqrt(count / (K * D))
-    indptr = np.searchsorted(chosen, np.arange(K + 1) * D)
-    return values, (chosen % D).astype(np.int32), indptr.astype(np.int32)

@@ -208,8 +208,7 @@ def _statistics(specification: Specification, each: int) -> Iterator[Item]:
 
 
 def _weights(layer: LayerSpecification) -> int:
-    whole = layer.inputs * layer.outputs
-    return round(layer.density * whole) if layer.sparse else whole
+    return layer.count
 
 
 def _learned(layer: LayerSpecification) -> int:

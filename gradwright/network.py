@@ -11,9 +11,10 @@ import numpy as np
 
 from gradwright import backends
 from gradwright.backends.composed import Composed
+from gradwright.backends.restoring import restore_watched
 from gradwright.layer import Layer, initial_arrays, shapes
 from gradwright.sparse.supports import from_csr
-from gradwright.specification import Named, PerLayer, Specification, specify
+from gradwright.specification import Named, PerLayer, Specification, choices, specify
 from gradwright.training import targets as encoding
 from gradwright.training.arrays import as_matrix, row_blocks
 from gradwright.training.history import History
@@ -46,6 +47,9 @@ class MLP:
         batchnorm: batch normalisation before the activation of hidden layers, or a list of flags.
         dropout: share of entries dropped behind hidden layers while training, or a list of shares.
         density: share of weights that exist, or a list of shares; below 1 a layer is sparse.
+        support: where the weights of sparse layers are: "uniform", "erdos_renyi",
+            ("erdos_renyi_kernel", {"kernels": [...]}), ("n_of_m", {"n": 2, "m": 4}), ("blocks",
+            {"height": 4, "width": 4}) or a `gradwright.sparse.Support`; or a list, one a layer.
         weight_decay: the factor of L2 decay of the weights (decoupled for adamw).
         clip_norm: largest common Euclidean norm of all gradients of a step, or None.
         label_smoothing: share of a target that is spread over all classes.
@@ -68,6 +72,7 @@ class MLP:
         batchnorm: PerLayer = False,
         dropout: PerLayer = 0.0,
         density: PerLayer = 1.0,
+        support: Any = None,
         weight_decay: float | None = None,
         clip_norm: float | None = None,
         label_smoothing: float = 0.0,
@@ -77,11 +82,13 @@ class MLP:
     ) -> None:
         described = specify(
             layer_sizes, activations, init=init, loss=loss, optimizer=optimizer,
-            batchnorm=batchnorm, dropout=dropout, density=density, weight_decay=weight_decay,
-            clip_norm=clip_norm, label_smoothing=label_smoothing, dtype=dtype,
-            seed=secrets.randbits(63) if seed is None else seed,
+            batchnorm=batchnorm, dropout=dropout, density=density, support=support,
+            weight_decay=weight_decay, clip_norm=clip_norm, label_smoothing=label_smoothing,
+            dtype=dtype, seed=secrets.randbits(63) if seed is None else seed,
         )  # fmt: skip
-        self._set_up(described, backend, initial_arrays(described))
+        chosen = enumerate(choices(layer_sizes, density, support), start=1)
+        patterns = {number: item.pattern for number, item in chosen if item.pattern is not None}
+        self._set_up(described, backend, initial_arrays(described, patterns))
 
     @classmethod
     def from_specification(
@@ -96,19 +103,22 @@ class MLP:
             arrays = initial_arrays(specification)
         else:
             _require_fitting(specification, parameters)
-            arrays = {name: parameters[name] for name in shapes(specification)}
+            arrays = {name: parameters[name].copy() for name in shapes(specification)}
         net._set_up(specification, backend, arrays)
         return net
 
     def _set_up(
         self, specification: Specification, backend: str, arrays: Mapping[str, Array]
     ) -> None:
-        self.specification = specification
         self.backend_name = backend
         self.backend = backends.create(backend, specification, arrays)
         self.history = History()
         self.progress = Progress()
-        self._layers: list[Layer] | None = None
+
+    @property
+    def specification(self) -> Specification:
+        """What the network is; the densities of its layers change where weights are pruned."""
+        return self.backend.specification
 
     # ---- One step at a time ----------------------------------------------------------------------
 
@@ -118,17 +128,13 @@ class MLP:
         In training mode, the default, all that `backward` needs is kept, dropout is on and batch
         normalisation uses the batch; `predict` and `training=False` are inference.
         """
-        Y = self.backend.forward(self._inputs(X), training)
-        self._show_values()
-        return Y
+        return self.backend.forward(self._inputs(X), training)
 
     def backward(self, y: Any, sample_weight: Any = None) -> float:
         """The loss of the last `forward(X)`; all gradients are computed and kept."""
         T = encoding.encode(self.specification, y)
         weight = encoding.weights(self.specification, sample_weight, len(T))
-        loss = self.backend.backward(T, weight)
-        self._show_values()
-        return loss
+        return self.backend.backward(T, weight)
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the gradients of the last `backward`."""
@@ -233,21 +239,13 @@ class MLP:
         """
         if isinstance(self.backend, Composed):
             return self.backend.layers
-        if self._layers is None:
-            named = self.backend.parameters() | self.backend.state()
-            self._layers = [
-                Layer.of(described, "numpy", named, self.specification.seed, number)
-                for number, described in enumerate(self.specification.layers, start=1)
-            ]
-        self._show_values()
-        return self._layers
-
-    def _show_values(self) -> None:
-        """Hand the engine's values and gradients to the layers, where somebody has asked for those."""
-        if self._layers is None:
-            return
+        named = self.backend.parameters() | self.backend.state()
+        layers = [
+            Layer.of(described, "numpy", named, self.specification.seed, number)
+            for number, described in enumerate(self.specification.layers, start=1)
+        ]
         gradients = self.backend.gradients()
-        for number, layer in enumerate(self._layers, start=1):
+        for number, layer in enumerate(layers, start=1):
             prefix = f"layer{number}."
             layer.gradients = {
                 name.removeprefix(prefix): gradient
@@ -255,6 +253,7 @@ class MLP:
                 if name.startswith(prefix)
             }
             layer.a_prev, layer.z, layer.a = self.backend.values(number)
+        return layers
 
     def summary(self) -> str:
         """Layers, parameters, loss, optimizer, and what runs them, as text."""
@@ -284,7 +283,9 @@ class MLP:
         }
 
     def __setstate__(self, data: dict[str, Any]) -> None:
-        self._set_up(data["specification"], data["backend"], data["parameters"])
+        arrays = {name: np.array(array) for name, array in data["parameters"].items()}
+        self._set_up(data["specification"], data["backend"], arrays)
+        restore_watched(self.backend, data["state"])
         for name, array in self.backend.state().items():
             array[...] = data["state"][name]
         self.history, self.progress = data["history"], data["progress"]
@@ -311,9 +312,10 @@ def _require_fitting(specification: Specification, given: Mapping[str, Array]) -
             raise ValueError(f"parameters: expected {name} of {dtype}, got {array.dtype}")
     for number, layer in enumerate(specification.layers, start=1):
         if layer.sparse:
-            own = f"layer{number}.W"
+            own, shape = f"layer{number}.W", (layer.outputs, layer.inputs)
             try:
-                shape = layer.outputs, layer.inputs
-                from_csr(shape, given[f"{own}.indptr"], given[f"{own}.indices"])
+                support = from_csr(shape, given[f"{own}.indptr"], given[f"{own}.indices"])
             except ValueError as error:
                 raise ValueError(f"parameters: {own}: {error}") from None
+            if support.indices is not given[f"{own}.indices"]:
+                raise ValueError(f"parameters: {own}: expected columns that rise within a row")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from gradwright import kernels
+from gradwright.sparse.choice import Choice, choose
+from gradwright.sparse.choice import check as check_support
 
 Named = str | tuple[str, Mapping[str, float]] | None
 PerLayer = Any  # one value for all hidden layers, or a sequence of one for each
@@ -40,11 +42,18 @@ class LayerSpecification:
     batchnorm: bool = False
     dropout: float = 0.0  # the share of entries that become zero
     density: float = 1.0  # the share of weights that exist; below 1 the layer is sparse
+    support: str | None = None  # how the weights' places are drawn; with a name it is sparse too
+    support_parameters: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sparse(self) -> bool:
         """Whether weights are stored as CSR."""
-        return self.density < 1
+        return self.density < 1 or self.support is not None
+
+    @property
+    def count(self) -> int:
+        """The number of weights."""
+        return round(self.density * self.inputs * self.outputs)
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,15 @@ class Specification:
     def sizes(self) -> tuple[int, ...]:
         """The widths of the input and of all layers."""
         return (self.layers[0].inputs, *(layer.outputs for layer in self.layers))
+
+    def with_count(self, number: int, count: int) -> Specification:
+        """The specification where layer 1, 2, ... has another number of weights."""
+        layer = self.layers[number - 1]
+        if layer.count == count:
+            return self
+        density = count / (layer.inputs * layer.outputs)
+        other = replace(layer, density=density, support="given", support_parameters={})
+        return replace(self, layers=(*self.layers[: number - 1], other, *self.layers[number:]))
 
     @property
     def loss_kernel(self) -> str:
@@ -119,6 +137,7 @@ def specify(
     batchnorm: PerLayer = False,
     dropout: PerLayer = 0.0,
     density: PerLayer = 1.0,
+    support: Any = None,
     weight_decay: float | None = None,
     clip_norm: float | None = None,
     label_smoothing: float = 0.0,
@@ -128,17 +147,19 @@ def specify(
     """The specification that the arguments of `MLP` describe."""
     sizes = _sizes(layer_sizes)
     count = len(sizes) - 1
+    chosen = choices(sizes, density, support)
     named = [_named(item, "activation") for item in _activations(activations, count)]
     options = zip(
         _per_layer("batchnorm", batchnorm, count, False),
         _per_layer("dropout", dropout, count, 0.0),
-        _per_layer("density", density, count, 1.0, output_too=True),
         strict=True,
     )
     layers = tuple(
-        LayerSpecification(inputs, outputs, name, parameters, *option)
-        for (inputs, outputs), (name, parameters), option in zip(
-            itertools.pairwise(sizes), named, options, strict=True
+        LayerSpecification(
+            inputs, outputs, name, parameters, *option, item.density, item.name, item.parameters
+        )
+        for (inputs, outputs), (name, parameters), option, item in zip(
+            itertools.pairwise(sizes), named, options, chosen, strict=True
         )
     )
     default = _DEFAULT_LOSS.get(layers[-1].activation, "half_squared_error")
@@ -156,6 +177,15 @@ def specify(
         _dtype_name(dtype), _plain(seed),
     )  # fmt: skip
     return validated(found)
+
+
+def choices(layer_sizes: Sequence[int], density: PerLayer, support: Any) -> list[Choice]:
+    """The supports of all layers, as the arguments of `MLP` describe them."""
+    sizes = _sizes(layer_sizes)
+    densities = _per_layer("density", density, len(sizes) - 1, 1.0, output_too=True)
+    for number, value in enumerate(densities, start=1):
+        _check_number(f"layer {number}: density", value, 0, 1)
+    return choose(sizes, densities, support)
 
 
 def validated(spec: Specification) -> Specification:
@@ -200,7 +230,8 @@ def _check_layer(number: int, layer: LayerSpecification, last: bool) -> None:
     if layer.dropout == 1:
         raise ValueError(f"{where}: dropout 1 leaves nothing; expected a rate in [0, 1)")
     _check_number(f"{where}: density", layer.density, 0, 1)
-    if round(layer.density * layer.inputs * layer.outputs) < 1:
+    check_support(where, layer)
+    if layer.count < 1 and layer.density > 0:
         raise ValueError(f"{where}: density {layer.density} leaves no weight")
     if last and layer.batchnorm:
         raise ValueError(f"{where}: the output layer has no batch normalisation")

@@ -21,10 +21,11 @@ from ..expression import Expr, Shape
 from ..routine import Kernel, Routine
 from ..scalar import ScalarFunction
 from ..schedule import Pass, Product, schedule
+from ..sparse import ENTRIES, PATTERN_ARGUMENTS, pattern_of
 from ..stable import stable_scalar
 from ..text import negated
 
-EXAMPLE_SIZES = {"N": 100, "K": 1024, "D": 784}
+EXAMPLE_SIZES = {"N": 100, "K": 1024, "D": 784, ENTRIES: 8028}  # a hundredth of K D
 _OTHER_SIZE = 64
 _REDUCTIONS = ("rows_sum", "columns_sum", "elements_sum", "rows_mean", "columns_mean", "rows_max",
                "columns_max", "rows_shift", "columns_shift")  # fmt: skip
@@ -99,8 +100,14 @@ def routine_cost(routine: Routine) -> Cost:
 
 def saved_values(kernel: Kernel) -> list[tuple[str, Shape]]:
     """Arrays that stay in memory between the passes: what `backward` reads beside DY."""
-    arguments = kernel.backward.arguments
-    return [(name, shape) for name, shape in arguments[1:] if shape != ("1", "1")]
+    pattern = pattern_of(kernel.program)
+    found = []
+    for name, shape in kernel.backward.arguments[1:]:
+        if pattern is not None and name == pattern.name:
+            found.append((PATTERN_ARGUMENTS[0], ("1", ENTRIES)))
+        elif shape != ("1", "1"):
+            found.append((name, shape))
+    return found
 
 
 def operations(exprs: Iterable[Expr]) -> Operations:
@@ -128,6 +135,10 @@ def _count(node: Expr, total: Operations) -> None:
         product = tuple(sorted((d for d in (*shape, inner) if d != "1"), key=_rank))
         total.additions += Count({product: 1})
         total.multiplications += Count({product: 1})
+    elif op in ("sparse_product", "sampled_product"):
+        samples = node.args[0].rows
+        for kind in ("additions", "multiplications"):
+            total.add(kind, (samples, ENTRIES))
     elif op in _REDUCTIONS:
         total.add("additions", node.args[0].shape)
         if op.endswith("mean"):

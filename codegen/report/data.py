@@ -20,6 +20,7 @@ from .subject import Subject
 from .updates import Statement
 
 _ROLES = {"target": "target, no gradient", "constant": "constant, no gradient",
+          "pattern": "0 or 1: where there are entries; kernels take values, indices and indptr (CSR)",
           "variable": "has a gradient", "step": "number of the step"}  # fmt: skip
 _VERIFIED = ("P0", "P1", "P2", "P3", "P5", "mutants")
 

@@ -57,7 +57,7 @@ class Subject:
 
     @property
     def kernel(self) -> Kernel | None:
-        return None if self.is_optimizer else self.derivation.kernel
+        return None if self.is_optimizer else self.derivation.face
 
     @property
     def gradients(self) -> tuple[tuple[str, Expr], ...]:

@@ -25,7 +25,7 @@ def render(derivation: Derivation) -> dict[str, str]:
     """Relative path under generated/cpp -> text."""
     name = derivation.name
     check_name(name)
-    made = header(derivation.kernel)
+    made = header(derivation.face)
     functions = (made.forward, made.backward)
     return {
         f"{name}.hpp": header_text(derivation, made),
@@ -47,7 +47,7 @@ def header_text(derivation: Derivation, made: Header) -> str:
     routines = [_routine(derivation, f) for f in (made.forward, made.backward)]
     return environment().get_template("cpp/layer.hpp.j2").render(
         source=relative_source(derivation.program), title=derivation.program.title,
-        name=derivation.name, equations=equation_lines(derivation),
+        name=derivation.name, equations=equation_lines(derivation), pattern=derivation.stored is not None,
         claims=claims(derivation).split("\n"), functions=made.functions, routines=routines,
     )  # fmt: skip
 
@@ -67,13 +67,13 @@ def _doc(derivation: Derivation, function: Function) -> list[str]:
     what = f"The output {program.output_name}"
     if function.name == "backward":
         what = f"The gradients, from the upstream gradient {program.upstream}"
-    elif derivation.kernel.extra_results:
-        what += f", and {', '.join(derivation.kernel.extra_results)} for the backward pass"
+    elif derivation.face.extra_results:
+        what += f", and {', '.join(derivation.face.extra_results)} for the backward pass"
     lines = [f"{what}."]
     for p in function.parameters:
         if not width(p.shape):
             continue
-        note = {"labels": ": Matrix<const Real>, or OneHot<Real> for labels",
+        note = {"pattern": ": where the entries are", "labels": ": Matrix<const Real>, or OneHot<Real> for labels",
                 "scratch": ": scratch memory"}.get(p.role, "")  # fmt: skip
         lines.append(f"{p.name} {_shape(p)}{note}")
     return [lines[0], "; ".join(lines[1:]) + "."] if len(lines) > 1 else lines

@@ -17,6 +17,7 @@ from ..derivation import Derivation
 from ..expression import Expr
 from ..program import Input, Program, needs_two_samples
 from ..schedule import width
+from ..sparse import ENTRIES, PATTERN_ARGUMENTS
 from ..templates import environment, relative_source
 from .cpp_function import Function, Parameter
 from .cpp_layout import folded
@@ -24,7 +25,7 @@ from .heading import claims
 
 # Names of the bindings' own code, which a script's symbols must not hide.
 _TAKEN = frozenset({
-    "call", "zero", "target", "Real", "Call", "Size", "Input", "Output", "Scratch", "Domain",
+    "call", "zero", "target", "Real", "Call", "Size", "Input", "Output", "Scratch", "Domain", "PatternInput",
     "run", "finish", "with_target", "std", "math",
 })  # fmt: skip
 
@@ -54,7 +55,7 @@ def stub(derivation: Derivation, functions: tuple[Function, Function]) -> str:
 def _binding(
     derivation: Derivation, functions: tuple[Function, Function]
 ) -> dict[str, Any]:
-    program, kernel = derivation.program, derivation.kernel
+    program, kernel = derivation.face.program, derivation.face
     given = _forward_arguments(program)
     back = _backward_arguments(derivation)
     first = _first_matrix(program)
@@ -66,6 +67,7 @@ def _binding(
     return {
         "source": relative_source(program),
         "name": derivation.name,
+        "pattern": derivation.stored is not None,
         "doc": _literal(f"{program.title}\n\n{claims(derivation)}"),
         "routines": [
             _routine(derivation, functions[0], given, checks),
@@ -90,21 +92,25 @@ def _first_matrix(program: Program) -> Input:
 
 
 def _forward_arguments(program: Program) -> list[_Argument]:
-    found = [_argument(i.name, i.shape, i) for i in program.inputs]
+    found = [a for i in program.inputs for a in _argument(i.name, i.shape, i)]
     return found + _reduction(program, any_scale=True)
 
 
 def _backward_arguments(derivation: Derivation) -> list[_Argument]:
-    program, routine = derivation.program, derivation.kernel.backward
+    program, routine = derivation.face.program, derivation.face.backward
     inputs = {i.name: i for i in program.inputs}
-    found = [_argument(n, s, inputs.get(n)) for n, s in routine.arguments if n != "scale"]
+    found = [
+        a for n, s in routine.arguments if n != "scale" for a in _argument(n, s, inputs.get(n))
+    ]
     return found + _reduction(program, any(n == "scale" for n, _ in routine.arguments))
 
 
-def _argument(name: str, shape: ex.Shape, item: Input | None) -> _Argument:
+def _argument(name: str, shape: ex.Shape, item: Input | None) -> list[_Argument]:
     if item is not None and item.role == "hyperparameter":
-        return _Argument(name, shape, "hyperparameter", item)
-    return _Argument(name, shape, "array" if width(shape) else "number", item)
+        return [_Argument(name, shape, "hyperparameter", item)]
+    if item is not None and item.role == "pattern":
+        return [_Argument(n, shape, "array") for n in PATTERN_ARGUMENTS]
+    return [_Argument(name, shape, "array" if width(shape) else "number", item)]
 
 
 def _reduction(program: Program, any_scale: bool) -> list[_Argument]:
@@ -129,7 +135,7 @@ def _saved(
     derivation: Derivation, given: Sequence[_Argument], back: Sequence[_Argument]
 ) -> list[str]:
     places = {a.name: i for i, a in enumerate(given)}
-    results = {name: i for i, name in enumerate(derivation.kernel.forward.results)}
+    results = {name: i for i, name in enumerate(derivation.face.forward.results)}
     found = []
     for argument in back[1:]:
         if argument.name in places:
@@ -152,13 +158,18 @@ def _routine(
     labels = next((p for p in function.parameters if p.role == "labels"), None)
     sizes = dict.fromkeys(d for p in function.parameters for d in p.shape if d != "1")
     lines = [_input(p, places) for p in arrays]
-    lines += [_domain(p, derivation.program, places) for p in arrays]
+    indices, indptr = (places.get(n) for n in PATTERN_ARGUMENTS)
+    lines += [
+        f"PatternInput {_local(p.name)}(call, {indices}, {indptr}, {', '.join(p.shape)}, {ENTRIES});"
+        for p in function.of_role("pattern")
+    ]
+    lines += [_domain(p, derivation.face.program, places) for p in arrays]
     lines += [_number(a, places) for a in arguments if a.kind in ("number", "hyperparameter")]
     lines += [
         f'call.require({condition}, "{wanted}", {places[name]});'
         for condition, wanted, name in checks
     ]
-    inner = _scale(derivation.program, function, places)
+    inner = _scale(derivation.face.program, function, places)
     results = function.of_role("result")
     inner += [_output(p, i) for i, p in enumerate(results)]
     inner += [f"Scratch<{p.type}> {_local(p.name)}({_call_sizes(p)});"
@@ -247,6 +258,8 @@ def _run(derivation: Derivation, function: Function) -> str:
 def _view(p: Parameter) -> str:
     if p.role == "labels":
         return "target.matrix()"
+    if p.role == "pattern":
+        return f"{_local(p.name)}.pattern()"
     if not width(p.shape):
         return f"{_local(p.name)}.scalar()" if p.role == "result" else _local(p.name)
     return f"{_local(p.name)}.{'matrix' if width(p.shape) == 2 else 'vector'}()"
@@ -273,7 +286,7 @@ def _literal(text: str) -> str:
 
 
 def _stub(derivation: Derivation) -> dict[str, Any]:
-    program, kernel = derivation.program, derivation.kernel
+    program, kernel = derivation.face.program, derivation.face
     tuples = []
     if kernel.extra_results:
         tuples.append({"name": "Forward", "fields": _fields(derivation, kernel.forward.results)})
@@ -295,7 +308,7 @@ def _stub(derivation: Derivation) -> dict[str, Any]:
 
 
 def _fields(derivation: Derivation, names: Iterable[str]) -> list[tuple[str, str]]:
-    shape = derivation.kernel.forward.shape
+    shape = derivation.face.forward.shape
     return [(n, "Array" if width(shape(n)) else "np.floating[Any]") for n in names]
 
 

@@ -27,6 +27,7 @@ from ..derivation import Derivation
 from ..errors import GradwrightError
 from ..program import Program
 from ..schedule import width
+from ..sparse import PATTERN_ARGUMENTS, face_arguments, pattern_of
 from ..templates import environment
 from .cpp import header_text
 from .cpp_function import Function, Parameter
@@ -46,7 +47,7 @@ def render_check(derivation: Derivation) -> str:
     Each takes the sizes in the order of `Program.sizes`, the arrays in the order of the function's
     parameters (row-major, without gaps) and the 1 x 1 arguments as doubles.
     """
-    made = header(derivation.kernel)
+    made = header(derivation.face)
     functions = [_entry_point(derivation, f) for f in (made.forward, made.backward)]
     return environment().get_template("cpp/check.cpp.j2").render(
         header=header_text(derivation, made), name=derivation.name, functions=functions
@@ -54,7 +55,7 @@ def render_check(derivation: Derivation) -> str:
 
 
 def _entry_point(derivation: Derivation, function: Function) -> dict[str, Any]:
-    sizes = derivation.program.sizes
+    sizes = derivation.face.program.sizes
     used = {d for p in function.parameters for d in p.shape if d != "1" and width(p.shape)}
     lines = [f"const Index {d} = sizes[{i}];" for i, d in enumerate(sizes) if d in used]
     arrays = scalars = 0
@@ -63,6 +64,10 @@ def _entry_point(derivation: Derivation, function: Function) -> dict[str, Any]:
         if not width(p.shape) and p.role != "result":
             arguments.append(f"static_cast<Real>(scalars[{scalars}])")
             scalars += 1
+        elif p.role == "pattern":
+            both = (f"static_cast<const std::int32_t*>(arrays[{arrays + i}])" for i in (0, 1))
+            arguments.append(f"gradwright::Pattern{{{', '.join([*both, *p.shape])}}}")
+            arrays += 2
         else:
             arguments.append(_view(p, f"arrays[{arrays}]"))
             arrays += 1
@@ -94,7 +99,7 @@ def compiled(derivation: Derivation) -> CompiledLayer | None:
     if command is None:
         return None
     library = ctypes.CDLL(str(shared_library(command, render_check(derivation), derivation.name)))
-    return CompiledLayer(derivation, header(derivation.kernel), library)
+    return CompiledLayer(derivation, header(derivation.face), library)
 
 
 def shared_library(command: str, source: str, name: str) -> Path:
@@ -145,26 +150,34 @@ class CompiledLayer:
 
     def forward(self, *arrays: Any, reduction: str = "mean", **hyper: float) -> Any:
         """The output, or the named tuple Forward."""
-        program = self.derivation.program
-        given = _named([i.name for i in program.inputs], arrays, hyper, program)
+        program = self.derivation.face.program
+        given = _named(self._names([i.name for i in program.inputs]), arrays, hyper, program)
         return self._call(self.header.forward, given, reduction, "Forward")
 
     def backward(self, *arrays: Any, reduction: str = "mean", **hyper: float) -> Any:
         """The gradient, or the named tuple Gradients."""
-        program = self.derivation.program
-        names = [n for n, _ in self.derivation.kernel.backward.arguments if n != "scale"]
-        given = _named(names, arrays, hyper, program)
+        program = self.derivation.face.program
+        names = [n for n, _ in self.derivation.face.backward.arguments if n != "scale"]
+        given = _named(self._names(names), arrays, hyper, program)
         return self._call(self.header.backward, given, reduction, "Gradients")
 
+    def _names(self, names: list[str]) -> list[str]:
+        pattern = pattern_of(self.derivation.face.program)
+        return face_arguments(names, None if pattern is None else pattern.name)
+
     def _call(self, function: Function, given: dict[str, Any], reduction: str, kind: str) -> Any:
-        program = self.derivation.program
+        program = self.derivation.face.program
         arguments = function.of_role("argument", "labels")
         dtype = next(a.dtype for p in arguments if p.type == "Real" and width(p.shape)
                      for a in [np.asarray(given[p.name])] if a.dtype.kind == "f")  # fmt: skip
         sizes = _sizes(function, given)
         given = given | {"scale": _scale(program, sizes, reduction)}
-        arrays = [self._array(p, given, sizes, dtype) for p in function.parameters
-                  if width(p.shape) or p.role == "result"]  # fmt: skip
+        arrays = []
+        for p in function.parameters:
+            if p.role == "pattern":
+                arrays += [np.ascontiguousarray(given[n], np.int32) for n in PATTERN_ARGUMENTS]
+            elif width(p.shape) or p.role == "result":
+                arrays.append(self._array(p, given, sizes, dtype))
         scalars = [float(given[p.name]) for p in arguments if not width(p.shape)]
         entry = getattr(self.library, f"{self.derivation.name}_{function.name}_"
                         f"{'float' if dtype == np.float32 else 'double'}")  # fmt: skip
@@ -175,7 +188,10 @@ class CompiledLayer:
             (ctypes.c_void_p * max(len(arrays), 1))(*(a.ctypes.data for a in arrays)),
             (ctypes.c_double * max(len(scalars), 1))(*scalars),
         )
-        places = [p for p in function.parameters if width(p.shape) or p.role == "result"]
+        places = [
+            p for p in function.parameters if width(p.shape) or p.role == "result"
+            for _ in range(2 if p.role == "pattern" else 1)
+        ]  # fmt: skip
         results = {p.name: a if a.ndim else a[()] for p, a in zip(places, arrays, strict=True)
                    if p.role == "result"}  # fmt: skip
         if len(results) == 1:
@@ -203,6 +219,8 @@ def _named(
 
 def _sizes(function: Function, given: dict[str, Any]) -> dict[str, int]:
     sizes: dict[str, int] = {}
+    for p in function.of_role("pattern"):
+        sizes[p.shape[0]] = len(given["indptr"]) - 1
     for role in ("argument", "labels"):
         for p in function.of_role(role):
             dims = [d for d in p.shape if d != "1"]

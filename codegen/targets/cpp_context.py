@@ -24,7 +24,7 @@ RESERVED = frozenset({
     "samples", "sum", "target_sum", "mean", "largest", "maximum", "first_largest", "gemm", "column_tile",
     "row_blocks", "parallel_for", "parallel_sum", "parallel_chunks", "parallel_entries",
     "parallel_columns", "chunk_count", "threads", "set_threads", "max_chunks", "work_per_thread",
-    "set_blas", "blas_name", "all_finite",
+    "set_blas", "blas_name", "all_finite", "Pattern", "sparse_product", "sampled_product",
 })  # fmt: skip
 
 

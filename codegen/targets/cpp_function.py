@@ -10,7 +10,7 @@ from ..schedule import width
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a kernel. `role`: argument, labels, result or scratch."""
+    """A parameter of a kernel. `role`: argument, labels, pattern, result or scratch."""
 
     name: str
     identifier: str
@@ -27,6 +27,8 @@ class Parameter:
         """By value; a 1 x 1 result by reference."""
         if self.role == "labels":
             return "Target"
+        if self.role == "pattern":
+            return "Pattern"
         if not width(self.shape):
             return f"{self.type}&" if self.role == "result" else self.type
         view = "Matrix" if width(self.shape) == 2 else "Vector"

@@ -76,6 +76,7 @@ class _Writer:
 
     def _arguments(self) -> list[Parameter]:
         roles = dict.fromkeys(self._labels, "labels")
+        roles |= {i.name: "pattern" for i in self._kernel.program.inputs if i.role == "pattern"}
         return [self._parameter(n, roles.get(n, "argument")) for n, _ in self._routine.arguments]
 
     def _results(self) -> list[Parameter]:
@@ -101,7 +102,7 @@ class _Writer:
     def _sizes(self, parameters: list[Parameter]) -> Iterator[tuple[str, str]]:
         """Each size with the argument that tells it; targets last, labels know their classes."""
         known: set[str] = set()
-        roles = ("argument", "labels", "result", "scratch")
+        roles = ("argument", "labels", "pattern", "result", "scratch")
         for p in sorted(parameters, key=lambda p: roles.index(p.role)):
             members = ("rows", "cols") if width(p.shape) == 2 else ("size", "size")
             for dim, member in zip(p.shape, members, strict=True):
@@ -226,6 +227,9 @@ class _Writer:
 
     def _product(self, step: Product) -> None:
         """alpha A B + what was there before: the epilogue goes into the product where it can."""
+        if step.node.op != "matmul":
+            self._sparse_product(step)
+            return
         product = ex.symbol(step.target, (step.left.rows, step.right.cols))
         alpha, rest = _affine(step.epilogue, product)
         left, right = self._operand(step.left), self._operand(step.right)
@@ -249,6 +253,22 @@ class _Writer:
         if alpha is None:
             self._elementwise(step.target, step.epilogue)
 
+    def _sparse_product(self, step: Product) -> None:
+        left, pattern = self._matrix(step.left), self._values.identifier(str(step.node.args[2].attr))
+        if step.node.op == "sparse_product":
+            turned, values = str(step.node.attr).lower(), self._values.identifier(str(step.right.attr))
+            arguments = f"{turned}, {left}, {values}, {pattern}, {self._view(step.target)}"
+        else:
+            target = self._values.identifier(step.target)
+            arguments = f"{left}, {self._matrix(step.right)}, {pattern}, {target}"
+        self._lines.append(f"{step.node.op}<Real>({arguments});")
+        if step.epilogue.op != "symbol":
+            self._elementwise(step.target, step.epilogue)
+
+    def _matrix(self, expr: Expr) -> str:
+        """The view of an operand as it is; what is no array becomes one first."""
+        return self._operand(expr)[1] if expr.op == "symbol" else self._made(expr)
+
     def _elementwise(self, name: str, expr: Expr) -> None:
         statement = Statement(name, expr)
         if width(expr.shape) == 2:
@@ -263,12 +283,15 @@ class _Writer:
             return "true", self._view(str(expr.args[0].attr), const=True)
         if expr.op == "symbol" and self._values.type(str(expr.attr)) == REAL:
             return "false", self._view(str(expr.attr), const=True)
+        return "false", self._made(expr)
+
+    def _made(self, expr: Expr) -> str:
         name = self._context.unique("operand")
         self._values.shapes[name] = expr.shape
         self._context.arrays[name] = True
         self._scratch[name] = self._parameter(name, "scratch")
         self._elementwise(name, expr)
-        return "false", self._view(name, const=True)
+        return self._view(name, const=True)
 
     def _view(self, name: str, *, const: bool = False) -> str:
         """A vector or number as the matrix it is."""

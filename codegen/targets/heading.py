@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..derivation import Derivation
 from ..expression import Expr, Shape
+from ..sparse import ENTRIES
 from ..text import to_text
 
 
@@ -41,6 +42,11 @@ def claims(derivation: Derivation) -> str:
         divisor = to_text(program.divisor, names)
         divisor = divisor if divisor.isalnum() else f"({divisor})"
         parts.append(f"scale = 1 / {divisor}, or 1 for reduction=\"sum\".")
+    if derivation.stored is not None:
+        parts.append(
+            f"M * W is stored by its {ENTRIES} entries, row by row: values, indices and indptr (CSR); Dvalues "
+            "are those of DW."
+        )
     if program.conventions:
         parts.append(f"Conventions: {'; '.join(program.conventions)}.")
     return "\n".join(parts)

@@ -6,6 +6,7 @@ from .. import expression as ex
 from ..expression import Expr, Shape
 from ..routine import Routine, Statement
 from ..schedule import Pass, Product, Small, reduction_of, schedule, width
+from ..sparse import PATTERN_ARGUMENTS, face_arguments
 from ..stable import StableScalar
 from .numpy_block import Block, Loan, loans
 from .numpy_printer import NumpyPrinter
@@ -17,9 +18,10 @@ class Body:
 
     def __init__(
         self, routine: Routine, precise: frozenset[str], functions: dict[str, StableScalar],
-        helpers: set[str],
+        helpers: set[str], pattern: str | None = None,
     ) -> None:  # fmt: skip
         self._routine = routine
+        self._pattern = pattern
         self._precise = precise
         self._functions = functions
         self._helpers = helpers
@@ -67,7 +69,10 @@ class Body:
     def _product(self, step: Product) -> None:
         printer = self._printer()
         shape = step.epilogue.shape
-        if not width(shape):
+        if step.node.op != "matmul":
+            self._allocate(step.target, shape)
+            self._lines.append(self._sparse_product(step))
+        elif not width(shape):
             self._lines.append(f"{step.target} = {printer.show(step.left)} @ {printer.show(step.right)}")
         elif step.left.cols == "1":
             self._allocate(step.target, shape)
@@ -87,12 +92,25 @@ class Body:
         elif step.epilogue.op != "symbol":
             self._lines.append(f"{step.target} = {printer.show(step.epilogue)}")
 
+    def _sparse_product(self, step: Product) -> str:
+        """The call of the helper that computes a sparse or a sampled product."""
+        left, right = self._printer().show(step.left), self._printer().show(step.right)
+        pattern = ", ".join(PATTERN_ARGUMENTS)
+        self._helpers.add(f"_{step.node.op}")
+        if step.node.op == "sparse_product" and not step.node.attr:
+            self._helpers.add("_by_columns")
+            matrix = f"*_by_columns({right}, {pattern}, {step.node.cols})"
+        else:
+            matrix = f"{right}, {pattern}"
+        return f"_{step.node.op}({left}, {matrix}, {step.target})"
+
     def _allocate(self, name: str, shape: Shape) -> None:
         dims = ", ".join(d for d in shape if d != "1")
         inner = f"({dims},)" if width(shape) == 1 else f"({dims})"
         dtype = "np.float64" if name in self._precise else "dtype"
         if name in self._routine.results:
-            inputs = ", ".join(n for n, s in self._routine.arguments if width(s))
+            arrays = [n for n, s in self._routine.arguments if width(s)]
+            inputs = ", ".join(face_arguments(arrays, self._pattern))
             out = f"out_{name}" if len(self._routine.results) > 1 else "out"
             self._helpers.add("_result")
             self._lines.append(f'{name} = _result({out}, "{name}", {inner}, {dtype}, {inputs})')

@@ -16,6 +16,7 @@ from ..expression import Shape
 from ..program import Input, Program, needs_two_samples
 from ..routine import Routine
 from ..schedule import width
+from ..sparse import ENTRIES, PATTERN_ARGUMENTS, face_arguments, pattern_of
 from ..special_functions import erf_coefficients, erfc_coefficients
 from ..stable import StableScalar
 from ..templates import environment, relative_source
@@ -25,7 +26,8 @@ from .numpy_printer import NumpyPrinter
 from .numpy_scalar import array_function
 
 _DEPENDENCIES = {
-    "_targets": ("_OneHot",),
+    "_targets": ("_OneHot",), "_sampled_product": ("_entry_blocks",), "_sparse_product": ("_entry_blocks",),
+    "_pattern": ("_index_array", "_rising"),
     "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
     "_result": ("_check_out",), "_erfc": ("_polynomial",), "_erf": ("_erfc", "_polynomial"),
     "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",), "_share": ("_number",),
@@ -36,6 +38,8 @@ _HELPER_ORDER = (
     "_unit", "_share", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
     "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_sum", "_target_product", "_with_nan",
     "_sigmoid", "_softplus", "_erf", "_erfc", "_polynomial",
+    "_pattern", "_index_array", "_rising", "_sparse_product", "_sampled_product", "_by_columns",
+    "_entry_blocks",
 )  # fmt: skip
 
 
@@ -64,8 +68,10 @@ class _Face:
 class _Module:
     def __init__(self, derivation: Derivation) -> None:
         self._derivation = derivation
-        self._kernel = derivation.kernel
-        self._program: Program = derivation.program
+        self._kernel = derivation.face
+        self._program: Program = self._kernel.program
+        pattern = pattern_of(self._program)
+        self._pattern = None if pattern is None else pattern.name
         self._functions: dict[str, StableScalar] = {}
         self._helpers: set[str] = {"_check"}
 
@@ -131,9 +137,12 @@ class _Module:
         body += self._scale_line(routine)
         multiple = len(self._program.variables) > 1
         body += self._routine(routine, "Gradients" if multiple else None)
-        parameters = [f"{n}: {'Array' if width(s) else 'float'}" for n, s in arrays]
+        parameters = [
+            f"{name}: {'Array' if width(s) else 'float'}"
+            for n, s in arrays for name in face_arguments([n], self._pattern)
+        ]  # fmt: skip
         parameters += [_parameter(i) for i in self._kernel.backward_hyperparameters()]
-        saved = ", ".join(n for n, _ in arrays[1:]) or "nothing"
+        saved = ", ".join(face_arguments([n for n, _ in arrays[1:]], self._pattern)) or "nothing"
         doc = (
             f"The gradients from the upstream gradient D{self._program.output_name}.\n\n"
             f"Needs {saved} as `forward` got or returned them. Returns "
@@ -144,7 +153,7 @@ class _Module:
 
     def _vjp(self) -> _Face:
         program, kernel = self._program, self._kernel
-        given = [i.name for i in program.inputs]
+        given = face_arguments([i.name for i in program.inputs], self._pattern)
         options = ["reduction=reduction"] if program.divisor is not None else []
         call = ", ".join([*given, *options])
         output = program.output_name
@@ -157,7 +166,7 @@ class _Module:
         hyper = [i.name for i in kernel.backward_hyperparameters()]
         arguments = [n for n, _ in kernel.backward.arguments if n not in (*hyper, "scale")]
         scaled = options if any(n == "scale" for n, _ in kernel.backward.arguments) else []
-        inner = ", ".join([*arguments, *hyper, *scaled])
+        inner = ", ".join([*face_arguments(arguments, self._pattern), *hyper, *scaled])
         body += ["", f"def pullback({upstream}: Any) -> Any:"]
         if self._is_upstream_free():
             body += [
@@ -207,7 +216,7 @@ class _Module:
             (n, dims) for n, dims in checked
             if self._is_target(n) and len(dims) == 2 and set(dims) <= others
         ]  # fmt: skip
-        checked = [item for item in checked if item not in targets]
+        checked = [item for item in checked if item not in targets and item[0] != self._pattern]
         names = ", ".join(name for name, _ in checked)
         lines.append(f"[{names}], dtype, sizes = _check(")
         for name, dims in checked:
@@ -217,6 +226,11 @@ class _Module:
         for name in scalars:
             self._helpers.add("_number")
             lines.append(f'{name} = dtype.type(_number("{name}", {name}))')
+        if self._pattern is not None and self._pattern in dict(arrays):
+            self._helpers.add("_pattern")
+            rows, cols = dict(arrays)[self._pattern]
+            lines.append(f'indices, indptr = _pattern(indices, indptr, sizes, "{rows}", "{cols}", "{ENTRIES}")')
+            checked.append((self._pattern, (rows, cols)))
         wanted = _sizes_used(routine, self._program)
         available = [d for d in self._program.sizes if any(d in dims for _, dims in checked)]
         used = [d for d in available if d in wanted]
@@ -268,7 +282,9 @@ class _Module:
         return lines
 
     def _routine(self, routine: Routine, tuple_name: str | None) -> list[str]:
-        body = Body(routine, self._kernel.precise, self._functions, self._helpers)
+        body = Body(
+            routine, self._kernel.precise, self._functions, self._helpers, self._pattern
+        )
         return body.lines(tuple_name)
 
 
@@ -279,7 +295,10 @@ def _refusal(condition: str, wanted: str, found: str) -> list[str]:
 
 
 def _parameters(program: Program) -> list[str]:
-    return [_parameter(i) for i in program.inputs]
+    return [
+        text for i in program.inputs
+        for text in ([f"{n}: Array" for n in PATTERN_ARGUMENTS] if i.role == "pattern" else [_parameter(i)])
+    ]  # fmt: skip
 
 
 def _parameter(item: Input) -> str:
@@ -303,6 +322,9 @@ def _sizes_used(routine: Routine, program: Program) -> set[str]:
 def _face_doc(title: str, inputs: list[Input], returns: str, raises: str) -> str:
     rows = []
     for item in inputs:
+        if item.role == "pattern":
+            rows.append(f"indices: ({ENTRIES},), indptr: ({item.shape[0]} + 1,): CSR, integers")
+            continue
         dims = ", ".join(d for d in item.shape if d != "1")
         shape = f"({dims},)" if width(item.shape) == 1 else f"({dims})"
         kind = {"target": "targets, or integer labels (N,)", "constant": "data without a gradient"}

@@ -86,6 +86,8 @@ def _draw(
     for fact in program.facts:
         if fact.left.op in _SUMS and fact.left.args[0] is item.expr:
             return _shares(rng, shape, _SUMS[fact.left.op])
+    if item.role == "pattern":
+        return np.asarray(rng.random(shape) < 0.6, np.float64)
     if item.role == "target":
         return _shares(rng, shape, 1)
     if positive or item.domain != "real":

@@ -57,6 +57,7 @@ __all__ = [
     "softmax_cross_entropy_normalised",
     "softplus",
     "softsign",
+    "sparse_linear",
     "squared_error",
     "srelu",
     "tanh",

@@ -50,6 +50,7 @@ from . import softmax_cross_entropy as softmax_cross_entropy
 from . import softmax_cross_entropy_normalised as softmax_cross_entropy_normalised
 from . import softplus as softplus
 from . import softsign as softsign
+from . import sparse_linear as sparse_linear
 from . import squared_error as squared_error
 from . import srelu as srelu
 from . import tanh as tanh
@@ -117,6 +118,7 @@ __all__ = [
     "softmax_cross_entropy_normalised",
     "softplus",
     "softsign",
+    "sparse_linear",
     "squared_error",
     "srelu",
     "tanh",

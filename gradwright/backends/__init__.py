@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
+    from gradwright.sparse.moves import Move
+    from gradwright.sparse.supports import Support
     from gradwright.specification import Specification
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -42,6 +44,8 @@ BATCHNORM_MOMENTUM = 0.9
 class Backend(Protocol):
     """Runs the network of a specification. Not safe for use from several threads at once."""
 
+    specification: Specification
+
     def describe(self) -> str:
         """One line that says what runs, for `MLP.summary()`."""
 
@@ -50,7 +54,7 @@ class Backend(Protocol):
 
         "layer1.W" (K, D), "layer1.b" (K,), "layer1.gamma" and "layer1.beta" (K,), in the order of
         the layers; sparse layers have "layer1.W.values", "layer1.W.indices" and "layer1.W.indptr"
-        (CSR; int32 indices that do not change).
+        (CSR, int32; indices may be copies, and neither is to be written into: `replace` is).
         """
 
     def state(self) -> dict[str, Array]:
@@ -88,6 +92,32 @@ class Backend(Protocol):
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the kept gradients."""
 
+    def support(self, number: int) -> Support:
+        """Where the weights of a sparse layer, 1, 2, ..., are."""
+
+    def rewire(self, move: Move) -> None:
+        """Give up weights and begin others at 0; what stays keeps its value and states.
+
+        Arrays of layers whose number of weights changes are new ones, and so is `specification`.
+        """
+
+    def replace(self, number: int, support: Support, values: Array) -> None:
+        """Other weights for a sparse layer; where there was one already, states are kept."""
+
+    def trace(self) -> None:
+        """Keep what gradients of absent weights are made of from now on."""
+
+    def weight_gradient(self, number: int, first: int, last: int) -> Array:
+        """Rows of the dense gradient of W of the last step. RuntimeError if there was none."""
+
+    def watch(self, number: int, count: int, beta: float) -> None:
+        """Average the gradients of so many places without a weight, at random, from now on."""
+
+    def restore_watched(
+        self, number: int, indptr: Array, indices: Array, momentum: Array, beta: float
+    ) -> None:
+        """Average the gradients of these places from now on."""
+
     def epoch(
         self,
         X: Array,
@@ -112,23 +142,23 @@ class Backend(Protocol):
 
 
 def create(name: str, specification: Specification, arrays: Mapping[str, Array]) -> Backend:
-    """The backend of this name with these initial parameters, which it copies.
+    """The backend of this name with these initial parameters, which are its own from now on.
 
     Raises ValueError for a name that is not in `NAMES` or a network the backend cannot run.
     """
     if name == "numpy":
         from gradwright.backends.composed import Composed
 
-        return Composed("numpy", specification, arrays)
+        return Composed("numpy", specification, arrays, copy=False)
     if name == "cpp":
         if find_spec("gradwright._engine") is not None:
             from gradwright.backends import cpp
 
             if cpp.runs(specification):
-                return cpp.Engine(specification, arrays)
+                return cpp.Engine(specification, arrays, copy=False)
         from gradwright.backends.composed import Composed
 
-        return Composed("cpp", specification, arrays)
+        return Composed("cpp", specification, arrays, copy=False)
     from gradwright.kernels import unknown
 
     raise ValueError(unknown("backend", name, NAMES))

@@ -11,6 +11,8 @@ import numpy as np
 from gradwright import kernels
 from gradwright.backends.interrupts import between_batches
 from gradwright.layer import Layer
+from gradwright.sparse.moves import Move, absent_at_random, carried, carry, changes, moved
+from gradwright.sparse.supports import Support, from_places
 from gradwright.specification import Specification
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -20,11 +22,17 @@ class Composed:
     """The backend that calls one kernel after the other; see `gradwright.backends.Backend`."""
 
     def __init__(
-        self, target: str, specification: Specification, arrays: Mapping[str, Array]
+        self,
+        target: str,
+        specification: Specification,
+        arrays: Mapping[str, Array],
+        copy: bool = True,
     ) -> None:
         self.specification = specification
         self._target = target
-        self._parameters = {name: array.copy() for name, array in arrays.items()}
+        self._parameters = {
+            name: np.array(array, copy=copy or None) for name, array in arrays.items()
+        }
         dtype = np.dtype(specification.dtype)
         self._state: dict[str, Array] = {"step": np.zeros(1, np.int64)}
         for number, described in enumerate(specification.layers, start=1):
@@ -39,12 +47,11 @@ class Composed:
         self._loss = Loss(target, specification)
         self._optimizer = Optimizer(target, specification, self._parameters, self._state)
         self._output: Array | None = None
+        self._watching: set[int] = set()
 
     def describe(self) -> str:
         """One line that says what runs."""
-        sparse = any(layer.sparse for layer in self.specification.layers)
-        as_dense = "; sparse layers as masked dense products" if sparse else ""
-        return f"{self._target} kernels, layer by layer{as_dense}"
+        return f"{self._target} kernels, layer by layer"
 
     def parameters(self) -> dict[str, Array]:
         """The trained arrays, live."""
@@ -64,6 +71,73 @@ class Composed:
             gradients = self.layers[int(layer.removeprefix("layer")) - 1].gradients
             if own in gradients:
                 yield name, gradients[own]
+
+    # ---- Sparse layers whose weights move -------------------------------------------------------
+
+    def support(self, number: int) -> Support:
+        """Where the weights of a sparse layer are."""
+        return self.layers[number - 1].support
+
+    def trace(self) -> None:
+        """Keep what gradients of absent weights are made of from now on."""
+        for layer in self.layers:
+            layer.traced = layer.specification.sparse
+
+    def weight_gradient(self, number: int, first: int, last: int) -> Array:
+        """Rows first, ..., last - 1 of the dense gradient of W for the last batch of training."""
+        return self.layers[number - 1].weight_gradient(first, last)
+
+    def rewire(self, move: Move) -> None:
+        """Give up weights and begin others; see `Engine.rewire`, which makes the same choices."""
+        for number, (lost, places) in zip(move.layers, changes(self, move), strict=True):
+            support, source = moved(self.support(number), lost, places)
+            own = f"layer{number}.W.values"
+            states = [carry(state, source) for state in self._optimizer.states(own)]
+            self._keep(number, support, carry(self._parameters[own], source), states)
+
+    def replace(self, number: int, support: Support, values: Array) -> None:
+        """Other weights for a sparse layer; where there was one already, states are kept."""
+        own, old = f"layer{number}.W.values", self.support(number)
+        states = [carried(old, support, state) for state in self._optimizer.states(own)]
+        self._keep(number, support.copy(), np.array(values), states)
+
+    def _keep(self, number: int, support: Support, values: Array, states: list[Array]) -> None:
+        own, layer = f"layer{number}.W.", self.layers[number - 1]
+        arrays = {"indptr": support.indptr, "indices": support.indices, "values": values}
+        for part, array in arrays.items():
+            self._parameters[f"{own}{part}"] = layer.parameters[f"W.{part}"] = array
+        self._optimizer.replace(f"{own}values", values, states, self._state)
+        self.specification = self.specification.with_count(number, len(values))
+        layer.specification = self.specification.layers[number - 1]
+        layer.gradients.clear()
+
+    def watch(self, number: int, count: int, beta: float) -> None:
+        """Average the gradients of so many places without a weight, at random, from now on."""
+        support, seed = self.support(number), self.specification.seed
+        count = min(count, support.shape[0] * support.shape[1] - support.count)
+        step = int(self._state["step"][0])
+        places = absent_at_random(support, count, (seed, number), step, purpose=2)
+        watched = from_places(support.shape, places)
+        momentum = np.zeros(count, self._parameters[f"layer{number}.W.values"].dtype)
+        self.restore_watched(number, watched.indptr, watched.indices, momentum, beta)
+
+    def restore_watched(
+        self, number: int, indptr: Array, indices: Array, momentum: Array, beta: float
+    ) -> None:
+        """Average the gradients of these places from now on."""
+        self.trace()
+        self._watching.add(number)
+        parts = {"indptr": indptr, "indices": indices, "momentum": momentum, "beta": np.array([beta])}
+        self._state |= {f"layer{number}.W.watched.{part}": array for part, array in parts.items()}
+
+    def _follow_watched(self, number: int) -> None:
+        own = f"layer{number}.W.watched."
+        indptr, indices, momentum = (self._state[f"{own}{p}"] for p in ("indptr", "indices", "momentum"))
+        beta = momentum.dtype.type(self._state[f"{own}beta"][0])
+        for row in range(len(indptr) - 1):
+            part = slice(indptr[row], indptr[row + 1])
+            gradient = self.weight_gradient(number, row, row + 1)[0, indices[part]]
+            momentum[part] = beta * momentum[part] + (1 - beta) * gradient
 
     def forward(self, X: Array, training: bool = False, activate: bool = True) -> Array:
         """The output of the network for every row of X."""
@@ -108,6 +182,8 @@ class Composed:
         if len(gradients) < len(self._optimizer.trained):
             raise RuntimeError("update needs the gradients of a backward pass before it")
         self._optimizer.step(gradients, learning_rate)
+        for number in self._watching:
+            self._follow_watched(number)
 
     def epoch(
         self,
@@ -196,6 +272,19 @@ class Optimizer:
             self._states[name] = tuple(initial)
             for field, array in zip(getattr(initial, "_fields", ()), initial, strict=True):
                 state[f"{name}.{field}"] = array
+
+    def states(self, name: str) -> tuple[Array, ...]:
+        """The states of a parameter."""
+        return self._states[name]
+
+    def replace(
+        self, name: str, theta: Array, states: list[Array], state: dict[str, Array]
+    ) -> None:
+        """Other arrays for a parameter and its states, also in `state`."""
+        self.trained[name], self._states[name] = theta, tuple(states)
+        if states:
+            names = self._face.arrays[2:]
+            state |= {f"{name}.{own}": array for own, array in zip(names, states, strict=True)}
 
     def _has_state(self) -> bool:
         return len(self._face.arrays) > 2

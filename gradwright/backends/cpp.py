@@ -11,6 +11,7 @@ import numpy as np
 
 from gradwright import _engine, _kernels, kernels
 from gradwright.backends.composed import Loss
+from gradwright.sparse.moves import Move, carried, shares
 from gradwright.sparse.supports import Support
 from gradwright.specification import LayerSpecification, Specification
 
@@ -39,10 +40,13 @@ class Engine:
         specification: Specification,
         arrays: Mapping[str, Array],
         threads: int | None = None,
+        copy: bool = True,
     ) -> None:
         self.specification = specification
         self._dtype = np.dtype(specification.dtype)
-        self._parameters = {name: np.array(array, order="C") for name, array in arrays.items()}
+        self._parameters = {
+            name: np.array(array, order="C", copy=copy or None) for name, array in arrays.items()
+        }
         self._state: dict[str, Array] = {"step": np.zeros(1, np.int64)}
         self.threads = threads or _kernels.threads()
         self._loss = Loss("cpp", specification)
@@ -67,6 +71,9 @@ class Engine:
         kind = _engine.Network32 if self._dtype == np.float32 else _engine.Network64
         described = [self._layer(n, layer) for n, layer in enumerate(specification.layers, start=1)]
         self._network = kind(described, self._options(), self._state["step"])
+        for number, given in enumerate(described, start=1):
+            if given.pop("indices", None) is not None:  # the engine has its own, shorter ones
+                del self._parameters[f"layer{number}.W.indices"]
 
     def _layer(self, number: int, layer: LayerSpecification) -> dict[str, Any]:
         prefix = f"layer{number}."
@@ -104,8 +111,14 @@ class Engine:
         return f"C++ engine, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def parameters(self) -> dict[str, Array]:
-        """The trained arrays, live."""
-        return dict(self._parameters)
+        """The trained arrays, live; the indices of sparse layers are copies."""
+        found = {}
+        for name, array in self._parameters.items():
+            found[name] = array
+            if name.endswith(".W.values"):
+                number = int(name.split(".")[0].removeprefix("layer"))
+                found[f"layer{number}.W.indices"] = self._network.indices(number)
+        return found
 
     def state(self) -> dict[str, Array]:
         """Steps made, states of the optimizer, running statistics; live."""
@@ -137,23 +150,86 @@ class Engine:
         """Where the weights of a sparse layer are."""
         layer, own = self.specification.layers[number - 1], f"layer{number}.W."
         shape = (layer.outputs, layer.inputs)
-        return Support(shape, self._parameters[f"{own}indptr"], self._parameters[f"{own}indices"])
+        return Support(shape, self._parameters[f"{own}indptr"], self._network.indices(number))
 
-    def rewire(self, number: int, support: Support, lost: Array, order: Array) -> None:
-        """Give a sparse layer another support of as many weights.
+    def rewire(self, move: Move) -> None:
+        """Give up weights and begin others; what stays keeps its value and the optimizer's states.
 
-        lost: the places of weights that end. order: which of the kept weights and then the new
-        ones, which begin at 0 with states of 0, every place of the new support has.
+        Arrays of layers whose number of weights changes are new ones, and so is `specification`.
         """
+        numbers, network = list(move.layers), self._network
+        lost = network.prune(numbers, move.lost, move.prune, move.threshold)
+        step = int(self._state["step"][0])
+        free = [self._layers(n).inputs * self._layers(n).outputs - self._count(n) for n in numbers]
+        grown = [0] * len(numbers)
+        wanted = min(sum(lost) if move.grown is None else move.grown, sum(free))
+        if move.grow == "random":
+            kept = [self._count(n) - gone for n, gone in zip(numbers, lost, strict=True)]
+            grown = shares(wanted, kept, free)
+            for number, count in zip(numbers, grown, strict=True):
+                network.grow_at_random(number, count, self.specification.seed, step)
+        elif wanted:
+            by = network.grow_by_gradient if move.grow == "gradient" else network.grow_by_momentum
+            grown = by(numbers, wanted)
+        for number, gone, new in zip(numbers, lost, grown, strict=True):
+            self._move(number, self._count(number) - gone + new)
+
+    def _move(self, number: int, count: int) -> None:
+        """The arrays after the change that the network holds, in place where they fit."""
         own = f"layer{number}.W."
-        values = self._parameters[f"{own}values"]
-        for array in (values, *self._states[f"{own}values"]):
-            array[:] = np.concatenate([np.delete(array, lost), np.zeros(len(lost), array.dtype)])[
-                order
-            ]
-        self._parameters[f"{own}indptr"][:] = support.indptr
-        self._parameters[f"{own}indices"][:] = support.indices
-        self._network.rewire(number, support.indptr, support.indices)
+        indptr = self._parameters[f"{own}indptr"]
+        arrays = [self._parameters[f"{own}values"], *self._states[f"{own}values"]]
+        if count != self._count(number):
+            arrays = [np.empty(count, array.dtype) for array in arrays]
+        self._network.move(number, indptr, arrays[0], arrays[1:])
+        self._keep(number, indptr, *arrays)
+
+    def replace(self, number: int, support: Support, values: Array) -> None:
+        """Other weights for a sparse layer; where there was one already, states are kept."""
+        own = f"layer{number}.W."
+        old = self.support(number)
+        states = [carried(old, support, state) for state in self._states[f"{own}values"]]
+        indptr, values = support.indptr.copy(), np.array(values, self._dtype)
+        self._network.replace(number, indptr, support.indices, values, states)
+        self._keep(number, indptr, values, *states)
+
+    def _keep(self, number: int, indptr: Array, values: Array, *states: Array) -> None:
+        """Remember the arrays of a sparse layer, and its density."""
+        own = f"layer{number}.W."
+        self._parameters[f"{own}indptr"] = indptr
+        self._parameters[f"{own}values"] = values
+        self._states[f"{own}values"] = list(states)
+        names = kernels.face(self.specification.optimizer).arrays[2:]
+        for name, state in zip(names, states, strict=bool(states)):
+            self._state[f"{own}values.{name}"] = state
+        self.specification = self.specification.with_count(number, len(values))
+
+    def _layers(self, number: int) -> LayerSpecification:
+        return self.specification.layers[number - 1]
+
+    def _count(self, number: int) -> int:
+        return len(self._parameters[f"layer{number}.W.values"])
+
+    def trace(self) -> None:
+        """Nothing: the engine holds what gradients of absent weights are made of."""
+
+    def watch(self, number: int, count: int, beta: float) -> None:
+        """Average the gradients of so many places without a weight, at random, from now on."""
+        layer = self._layers(number)
+        count = min(count, layer.inputs * layer.outputs - self._count(number))
+        step, seed = int(self._state["step"][0]), self.specification.seed
+        indptr, indices = self._network.absent(number, count, seed, step)
+        self.restore_watched(number, indptr, indices, np.zeros(count, self._dtype), beta)
+
+    def restore_watched(
+        self, number: int, indptr: Array, indices: Array, momentum: Array, beta: float
+    ) -> None:
+        """Average the gradients of these places from now on."""
+        own = f"layer{number}.W.watched."
+        self._network.watch(number, indptr, indices, momentum, beta)
+        self._state[f"{own}indptr"], self._state[f"{own}indices"] = indptr, indices
+        self._state[f"{own}momentum"] = momentum
+        self._state[f"{own}beta"] = np.array([beta], np.float64)
 
     def weight_gradient(self, number: int, first: int, last: int) -> Array:
         """Rows first, ..., last - 1 of the dense gradient of W for the last batch of training."""

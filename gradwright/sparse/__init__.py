@@ -1,6 +1,6 @@
 """Truly sparse layers: where their weights are, and how those places move while training."""
 
-from gradwright.sparse.dynamic import Rewiring
+from gradwright.sparse.dynamic import GradualPruning, Rewiring
 from gradwright.sparse.supports import (
     Support,
     blocks,
@@ -13,6 +13,7 @@ from gradwright.sparse.supports import (
 )
 
 __all__ = [
+    "GradualPruning",
     "Rewiring",
     "Support",
     "blocks",

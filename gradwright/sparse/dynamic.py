@@ -1,57 +1,79 @@
-"""Dynamic sparse training: the weights that matter least are given up, as many others begin at 0.
+"""Dynamic sparse training: callbacks of `MLP.fit` that move the weights of sparse layers.
 
-Sources: Mocanu et al. (2018) for SET, Evci et al. (2020) for growth by gradient (RigL) and the
-cosine schedule of the share that moves.
+Sources: Zhu and Gupta (2018) for gradual pruning, Mocanu et al. (2018) for SET, Mostafa and Wang
+(2019) for sharing weights among layers, Evci et al. (2020) for growth by gradient (RigL) and the
+cosine schedule of the share that moves, Dettmers and Zettlemoyer (2019) for growth by momentum.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
-import numpy as np
+from gradwright.kernels import whole
+from gradwright.sparse.moves import Move
 
-from gradwright.sparse.supports import Support, from_places
-
-if TYPE_CHECKING:
-    from gradwright.backends.cpp import Engine
-
-Array = np.ndarray[Any, np.dtype[Any]]
-_BLOCK = 1 << 20  # gradients of absent weights in memory at a time
+Scope = Literal["layer", "global"]
+Prune = Literal["magnitude", "set", "threshold"]
+Grow = Literal["random", "gradient", "momentum"]
 
 
 @dataclass(frozen=True)
 class Rewiring:
-    """A callback of `MLP.fit` that moves a share of every sparse layer's weights after epochs.
+    """A callback of `MLP.fit` that gives up weights of sparse layers and begins as many others at 0.
 
-    >>> Rewiring(share=0.3, grow="gradient", steps=1000).share_at(500)
+    >>> Rewiring(share=0.3, grow="gradient", interval=100, steps=1000).share_at(500)
     0.15
 
     Args:
-        share: of the weights of a layer that move at the first time, in [0, 1].
+        share: of the weights that move at the first time, in [0, 1].
         prune: "magnitude": those nearest to zero; "set": the smallest positive and the largest
-            negative ones, each in proportion.
-        grow: "random", or "gradient": where the gradient of the last batch is largest.
+            negative ones, each in proportion; "threshold": all of magnitude below `threshold`,
+            whatever the share.
+        grow: "random"; "gradient": where the gradient of the last batch is largest; "momentum":
+            where its average over the steps since the last move is largest, among watched places.
         steps: number of steps over which the share falls to 0 as a cosine; None keeps it.
+        interval: steps from one move to the next; None moves after the last batch of every epoch.
+        scope: "layer": every layer keeps its number of weights; "global": the network does. The
+            least of all layers end then, and new ones begin in the layers where gradient or
+            momentum is largest; at random, in proportion to the weights that stayed.
+        threshold: for prune="threshold".
+        momentum: of the average for grow="momentum", in [0, 1).
+        watched: places watched for a weight of the layer, for grow="momentum". They are drawn at
+            random after every move, and their gradients are computed in every step, like those of
+            weights. As many as there are places without a weight make the method exact, and dense.
 
-    The number of weights of a layer stays. States of the optimizer of weights that stay are kept,
-    those of new weights are 0. What moves depends on the network's seed, its step and the layer
-    alone, so a resumed training continues bit for bit.
+    States of the optimizer of weights that stay are kept, those of new weights are 0. What moves
+    depends on the network, its seed and its step alone, so a resumed training continues bit for
+    bit.
     """
 
     share: float = 0.3
-    prune: Literal["magnitude", "set"] = "magnitude"
-    grow: Literal["random", "gradient"] = "random"
+    prune: Prune = "magnitude"
+    grow: Grow = "random"
     steps: int | None = None
+    interval: int | None = None
+    scope: Scope = "layer"
+    threshold: float = 0.0
+    momentum: float = 0.9
+    watched: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ValueError(f"expected a share in [0, 1], got {self.share}")
-        if self.prune not in ("magnitude", "set"):
-            raise ValueError(f"prune is {self.prune!r}, expected 'magnitude' or 'set'")
-        if self.grow not in ("random", "gradient"):
-            raise ValueError(f"grow is {self.grow!r}, expected 'random' or 'gradient'")
+        _among("prune", self.prune, Prune)
+        _among("grow", self.grow, Grow)
+        _among("scope", self.scope, Scope)
+        _steps("steps", self.steps)
+        _steps("interval", self.interval)
+        if not 0 <= self.threshold < math.inf:
+            raise ValueError(f"expected threshold >= 0, got {self.threshold}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"expected momentum in [0, 1), got {self.momentum}")
+        if not 0 < self.watched < math.inf:
+            raise ValueError(f"expected watched > 0, got {self.watched}")
 
     def share_at(self, step: int) -> float:
         """The share that moves at a step: share (1 + cos(pi step / steps)) / 2."""
@@ -59,75 +81,117 @@ class Rewiring:
             return self.share
         return self.share * (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
 
-    def on_epoch_end(self, net: Any) -> None:
-        """Move weights of all sparse layers of an `MLP`."""
-        self.apply(net.backend)
+    def on_train_begin(self, net: Any) -> None:
+        """Begin to watch, unless a resumed training does already."""
+        net.backend.trace()
+        if self.grow == "momentum":
+            watched = net.backend.state()
+            self._watch(
+                net.backend,
+                (n for n in _sparse(net.backend) if f"layer{n}.W.watched.momentum" not in watched),
+            )
 
-    def apply(self, engine: Engine) -> None:
+    def on_batch_end(self, net: Any) -> None:
+        """Move weights if it is time to."""
+        if self.interval is not None and _step(net.backend) % self.interval == 0:
+            self.apply(net.backend)
+
+    def on_last_batch(self, net: Any) -> None:
+        """Move weights after an epoch."""
+        if self.interval is None:
+            self.apply(net.backend)
+
+    def apply(self, backend: Any) -> None:
         """Move weights of all sparse layers."""
-        step = int(engine.state()["step"][0])
-        for number, layer in enumerate(engine.specification.layers, start=1):
-            if layer.sparse:
-                self._rewire(engine, number, self.share_at(step), step)
+        layers = tuple(_sparse(backend))
+        groups = [layers] if self.scope == "global" else [(number,) for number in layers]
+        for group in groups:
+            counts = [backend.specification.layers[number - 1].count for number in group]
+            lost = round(self.share_at(_step(backend)) * sum(counts))
+            backend.rewire(Move(group, lost, self.prune, self.threshold, None, self.grow))
+        if self.grow == "momentum":
+            self._watch(backend, layers)
 
-    def _rewire(self, engine: Engine, number: int, share: float, step: int) -> None:
-        old = engine.support(number)
-        values = engine.parameters()[f"layer{number}.W.values"]
-        absent = old.shape[0] * old.shape[1] - old.count
-        count = min(round(share * old.count), absent)
-        if count == 0:
-            return
-        lost = least(values, count, self.prune)
-        kept = np.delete(old.places, lost)
-        if self.grow == "random":
-            key = np.array([engine.specification.seed, number << 40 | step], np.uint64)
-            rng = np.random.Generator(np.random.Philox(key=key))
-            new = absent_at_random(old, count, rng)
-        else:
-            new = absent_by_gradient(engine, number, old, count)
-        places = np.concatenate([kept, new])
-        order = np.argsort(places, kind="stable")
-        engine.rewire(number, from_places(old.shape, places[order]), lost, order)
+    def _watch(self, backend: Any, layers: Any) -> None:
+        for number in layers:
+            count = backend.specification.layers[number - 1].count
+            backend.watch(number, round(self.watched * count), self.momentum)
 
 
-def least(values: Array, count: int, rule: str) -> Array:
-    """The places in `values` of `count` weights to give up, rising; ties go to the first."""
-    if rule == "magnitude":
-        return np.sort(np.argsort(np.abs(values), kind="stable")[:count])
-    negative, positive = np.flatnonzero(values < 0), np.flatnonzero(values >= 0)
-    low = min(round(count * len(negative) / len(values)), len(negative))
-    low = max(low, count - len(positive))
-    chosen = [
-        negative[np.argsort(-values[negative], kind="stable")[:low]],
-        positive[np.argsort(values[positive], kind="stable")[: count - low]],
-    ]
-    return np.sort(np.concatenate(chosen))
+@dataclass(frozen=True)
+class GradualPruning:
+    """A callback of `MLP.fit` that gives up the smallest weights until a density is reached.
 
+    >>> GradualPruning(density=0.1, steps=100).density_at(50)
+    0.2125
 
-def absent_at_random(support: Support, count: int, rng: np.random.Generator) -> Array:
-    """`count` different places without a weight."""
-    taken = support.places
-    free = support.shape[0] * support.shape[1] - support.count
-    ranks = np.sort(rng.choice(free, count, replace=False, shuffle=False))
-    # the r-th free place lies behind as many taken ones as have at most r free ones before them
-    return ranks + np.searchsorted(taken - np.arange(support.count), ranks, side="right")
+    Args:
+        density: at the end, in [0, 1].
+        steps: number of steps over which the density falls.
+        initial: density at the beginning; layers below what the schedule asks for are left alone.
+        begin: the step when it begins.
+        interval: steps from one move to the next.
+        scope: "layer": every layer has the density; "global": the network has.
 
-
-def absent_by_gradient(engine: Engine, number: int, support: Support, count: int) -> Array:
-    """The places without a weight where the last batch's gradient is largest in magnitude.
-
-    Gradients of absent weights are computed for a few rows at a time, never for all of them.
+    Only sparse layers lose weights: `MLP(..., density=1.0, support="uniform")` begins with all.
     """
-    K, D = support.shape
-    best, where = np.empty(0), np.empty(0, np.int64)
-    rows = max(_BLOCK // max(D, 1), 1)
-    for first in range(0, K, rows):
-        last = min(first + rows, K)
-        size = np.abs(engine.weight_gradient(number, first, last)).reshape(-1)
-        size[support.places[support.indptr[first] : support.indptr[last]] - first * D] = -1
-        top = np.argsort(-size, kind="stable")[:count]
-        best = np.concatenate([best, size[top]])
-        where = np.concatenate([where, top + first * D])
-        order = np.argsort(-best, kind="stable")[:count]
-        best, where = best[order], where[order]
-    return where
+
+    density: float
+    steps: int
+    initial: float = 1.0
+    begin: int = 0
+    interval: int = 100
+    scope: Scope = "layer"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.density <= self.initial <= 1:
+            raise ValueError(
+                f"expected 0 <= density <= initial <= 1, got {self.density} and {self.initial}"
+            )
+        for name in ("steps", "interval"):
+            _steps(name, getattr(self, name))
+        if not whole(self.begin) or self.begin < 0:
+            raise ValueError(f"expected begin >= 0, got {self.begin}")
+        _among("scope", self.scope, Scope)
+
+    def density_at(self, step: int) -> float:
+        """density + (initial - density) (1 - (step - begin) / steps)^3."""
+        left = 1 - min(max((step - self.begin) / self.steps, 0), 1)
+        return self.density + (self.initial - self.density) * left**3
+
+    def on_batch_end(self, net: Any) -> None:
+        """Give up weights if it is time to."""
+        step = _step(net.backend)
+        if step >= self.begin and step % self.interval == 0:
+            self.apply(net.backend)
+
+    def apply(self, backend: Any) -> None:
+        """Give up weights of all sparse layers."""
+        layers = tuple(_sparse(backend))
+        density = self.density_at(_step(backend))
+        for group in [layers] if self.scope == "global" else [(number,) for number in layers]:
+            described = [backend.specification.layers[number - 1] for number in group]
+            whole_matrix = sum(layer.inputs * layer.outputs for layer in described)
+            lost = sum(layer.count for layer in described) - round(density * whole_matrix)
+            if lost > 0:
+                backend.rewire(Move(group, lost, grown=0))
+
+
+def _sparse(backend: Any) -> Iterator[int]:
+    """The sparse layers of a network: 1, 2, ..."""
+    layers = enumerate(backend.specification.layers, start=1)
+    return (number for number, layer in layers if layer.sparse)
+
+
+def _step(backend: Any) -> int:
+    return int(backend.state()["step"][0])
+
+
+def _among(name: str, value: object, known: Any) -> None:
+    if value not in get_args(known):
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(get_args(known))}")
+
+
+def _steps(name: str, value: object) -> None:
+    if value is not None and (not whole(value) or int(value) < 1):  # type: ignore[call-overload]
+        raise ValueError(f"expected {name} >= 1, got {value!r}")

@@ -18,6 +18,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _MOST = 2**31 - 1
+_BLOCK = 1 << 20  # entries of temporary arrays
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Support:
     shape: tuple[int, int]
     indptr: Array  # (K + 1,), int32
     indices: Array  # (count,), int32
+
+    def copy(self) -> Support:
+        """The same places in arrays of their own."""
+        return Support(self.shape, self.indptr.copy(), self.indices.copy())
 
     @property
     def count(self) -> int:
@@ -58,12 +63,18 @@ class Support:
 def from_places(shape: tuple[int, int], places: Array) -> Support:
     """The support with weights at places of the dense matrix, row by row; rising, no duplicates."""
     K, D = shape
-    indptr = np.searchsorted(places, np.arange(K + 1, dtype=np.int64) * D)
-    return Support(shape, indptr.astype(np.int32), (places % max(D, 1)).astype(np.int32))
+    starts = (np.arange(K, dtype=np.int64) * D).astype(places.dtype)
+    indptr = np.empty(K + 1, np.int32)
+    indptr[:K], indptr[K] = np.searchsorted(places, starts), len(places)
+    indices = np.empty(len(places), np.int32)
+    for first in range(0, len(places), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        indices[part] = places[part] % max(D, 1)
+    return Support(shape, indptr, indices)
 
 
 def from_csr(shape: tuple[int, int], indptr: Any, indices: Any) -> Support:
-    """A given pattern.
+    """A given pattern. Index arrays that are int32 and in order are taken as they are.
 
     Raises:
         TypeError: index arrays that are not integers.
@@ -80,19 +91,37 @@ def from_csr(shape: tuple[int, int], indptr: Any, indices: Any) -> Support:
         raise ValueError(f"expected indptr of shape ({K + 1},), got {starts.shape}")
     if starts[0] != 0:
         raise ValueError(f"row 0: indptr starts at {starts[0]}, expected 0")
-    _refuse_row(np.diff(starts) < 0, "indptr falls behind it")
+    _refuse_row(starts[1:] < starts[:-1], "indptr falls behind it")
     if starts[-1] != len(columns):
         raise ValueError(f"row {K - 1}: indptr ends at {starts[-1]} of {len(columns)} indices")
-    rows = np.repeat(np.arange(K), np.diff(starts))
-    _refuse_row(
-        _any(K, rows, (columns < 0) | (columns >= D)), f"a column is not in 0, ..., {D - 1}"
-    )
-    order = np.lexsort((columns, rows))
-    columns = columns[order]
-    twice = np.zeros(len(columns), bool)
-    twice[1:] = (rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])
-    _refuse_row(_any(K, rows, twice), "a column occurs twice")
-    return Support((K, D), starts.astype(np.int32), columns.astype(np.int32))
+    outside = (columns < 0) | (columns >= D)
+    if outside.any():
+        raise ValueError(f"{_row(starts, outside)}: a column is not in 0, ..., {D - 1}")
+    starts, columns = starts.astype(np.int32, copy=False), columns.astype(np.int32, copy=False)
+    if not _rising(starts, columns).all():
+        columns = columns[sorting(starts, columns)]
+        rising = _rising(starts, columns)
+        if not rising.all():
+            raise ValueError(f"{_row(starts, ~rising)}: a column occurs twice")
+    return Support((K, D), starts, columns)
+
+
+def sorting(indptr: Array, indices: Array) -> Array:
+    """The order of CSR entries in which columns rise within each row."""
+    return np.lexsort((indices, np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))))
+
+
+def _rising(indptr: Array, indices: Array) -> Array:
+    """Whether an entry's column is behind that of the entry before it in its row."""
+    rising = np.ones(len(indices), bool)
+    np.greater(indices[1:], indices[:-1], out=rising[1:])
+    rising[indptr[:-1][np.diff(indptr) > 0]] = True
+    return rising
+
+
+def _row(indptr: Array, wrong: Array) -> str:
+    """The row of the first wrong entry."""
+    return f"row {np.searchsorted(indptr, wrong.argmax(), side='right') - 1}"
 
 
 def from_mask(mask: Any) -> Support:
@@ -107,24 +136,25 @@ def uniform(shape: tuple[int, int], density: float, rng: np.random.Generator) ->
     """`round(density K D)` places, all sets of that size equally likely."""
     K, D = _checked(shape)
     count = _count(K * D, density)
-    return from_places((K, D), np.sort(_drawn(rng, K * D, count)))
+    return from_places((K, D), _drawn(rng, K * D, count))
 
 
 def erdos_renyi(
-    sizes: Sequence[int], density: float, kernels: Sequence[tuple[int, int]] | None = None
+    sizes: Sequence[int], density: float, kernels: Sequence[tuple[int, int] | None] | None = None
 ) -> list[float]:
     """The densities of the layers of a network: in proportion to (K + D) / (K D), at most 1.
 
-    The network as a whole has the given density. With `kernels`, one a layer, the kernels' sizes
-    count too: (K + D + height + width) / (K D height width).
+    The network as a whole has the given density. `kernels` has (height, width) for a layer whose
+    inputs are patches of that size in C = D / (height width) channels, else None: in proportion to
+    (K + C + height + width) / (K D) then.
     """
     if not 0 <= density <= 1:
         raise ValueError(f"expected a density in [0, 1], got {density}")
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
-    given = kernels or [(0, 0)] * len(shapes)
-    scores = np.array(
-        [(K + D + h + w) / (K * D) for (K, D), (h, w) in zip(shapes, given, strict=True)]
-    )
+    given = [None] * len(shapes) if kernels is None else list(kernels)
+    if len(given) != len(shapes):
+        raise ValueError(f"expected {len(shapes)} kernels, one a layer or None, got {len(given)}")
+    scores = np.array([_score(*shape, kernel) for shape, kernel in zip(shapes, given, strict=True)])
     entries = np.array([K * D for K, D in shapes], float)
     full = np.zeros(len(shapes), bool)
     while True:  # what a layer cannot take is shared among the others
@@ -134,6 +164,15 @@ def erdos_renyi(
         if not (share[~full] > 1).any():
             return [float(s) for s in share]
         full |= share > 1
+
+
+def _score(K: int, D: int, kernel: tuple[int, int] | None) -> float:
+    if kernel is None:
+        return (K + D) / (K * D)
+    height, width = kernel
+    if height < 1 or width < 1 or D % (height * width):
+        raise ValueError(f"expected inputs in whole {height} x {width} patches, got {D}")
+    return (K + D // (height * width) + height + width) / (K * D)
 
 
 def largest(W: Any, density: float) -> Support:
@@ -148,32 +187,66 @@ def largest(W: Any, density: float) -> Support:
 
 def n_of_m(shape: tuple[int, int], n: int, m: int, rng: np.random.Generator) -> Support:
     """n random weights in every m neighbours of a row; D has to be a multiple of m."""
-    K, D = _checked(shape)
-    if not 0 <= n <= m or m < 1:
-        raise ValueError(f"expected 0 <= n <= m, got n = {n}, m = {m}")
-    if D % m:
-        raise ValueError(f"expected a number of columns that is a multiple of {m}, got {D}")
+    K, D = check_groups(shape, n, m)
     groups = K * D // m
-    chosen = np.sort(np.argsort(rng.random((groups, m)), axis=1)[:, :n], axis=1)
-    return from_places((K, D), (chosen + np.arange(groups)[:, None] * m).reshape(-1))
+    places = np.empty((groups, n), np.int64)
+    step = max(_BLOCK // m, 1)
+    for first in range(0, groups, step):
+        part = np.arange(first, min(first + step, groups))
+        chosen = np.argsort(rng.random((len(part), m)), axis=1)[:, :n]
+        places[part] = np.sort(chosen, axis=1) + part[:, None] * m
+    return from_places((K, D), places.reshape(-1))
 
 
 def blocks(
     shape: tuple[int, int], block: tuple[int, int], density: float, rng: np.random.Generator
 ) -> Support:
     """Random blocks of weights; K and D have to be multiples of the block's sizes."""
-    K, D = _checked(shape)
+    K, D = check_blocks(shape, block)
     height, width = block
-    if height < 1 or width < 1 or K % height or D % width:
-        raise ValueError(f"expected a shape of whole {height} x {width} blocks, got {K} x {D}")
     outer = uniform((K // height, D // width), density, rng)
     rows = (outer.rows[:, None, None] * height + np.arange(height)[:, None]) * D
     columns = outer.indices.astype(np.int64)[:, None, None] * width + np.arange(width)
     return from_places((K, D), np.sort((rows + columns).reshape(-1)))
 
 
+def check_groups(shape: tuple[int, int], n: int, m: int) -> tuple[int, int]:
+    """Refuse a matrix that has no n of m weights."""
+    if not 0 <= n <= m or m < 1:
+        raise ValueError(f"expected 0 <= n <= m, got n = {n}, m = {m}")
+    if shape[1] % m:
+        raise ValueError(f"expected a number of columns that is a multiple of {m}, got {shape[1]}")
+    return _checked(shape)
+
+
+def check_blocks(shape: tuple[int, int], block: tuple[int, int]) -> tuple[int, int]:
+    """Refuse a matrix that does not consist of whole blocks."""
+    (K, D), (height, width) = shape, block
+    if height < 1 or width < 1 or K % height or D % width:
+        raise ValueError(f"expected a shape of whole {height} x {width} blocks, got {K} x {D}")
+    return _checked(shape)
+
+
 def _drawn(rng: np.random.Generator, total: int, count: int) -> Array:
-    return rng.choice(total, count, replace=False, shuffle=False)
+    """`count` different whole numbers below `total`, rising; all sets are equally likely.
+
+    Memory grows with `count`, not with `total`: what was drawn twice is drawn again, and of more
+    than half the numbers those left out are drawn.
+    """
+    if 2 * count > total:
+        present = np.ones(total, bool)
+        present[_drawn(rng, total, total - count)] = False
+        return np.flatnonzero(present)
+    dtype = np.uint32 if total <= 2**32 else np.int64
+    chosen = np.empty(0, dtype)
+    while len(chosen) < count:
+        more = rng.integers(0, total, count - len(chosen), dtype)
+        chosen = np.concatenate([chosen, more])
+        chosen.sort()
+        first = np.ones(len(chosen), bool)
+        np.not_equal(chosen[1:], chosen[:-1], out=first[1:])
+        chosen = chosen[first]
+    return chosen
 
 
 def _checked(shape: tuple[int, int]) -> tuple[int, int]:
@@ -190,12 +263,6 @@ def _count(total: int, density: float) -> int:
     if count > _MOST:
         raise OverflowError(f"{count} weights are more than 2**31 - 1")
     return count
-
-
-def _any(K: int, rows: Array, flags: Array) -> Array:
-    found = np.zeros(K, bool)
-    found[rows[flags]] = True
-    return found
 
 
 def _refuse_row(wrong: Array, what: str) -> None:

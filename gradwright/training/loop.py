@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from gradwright import kernels, schedules
 from gradwright.backends.interrupts import between_batches
+from gradwright.backends.restoring import restore
 from gradwright.training import targets as encoding
 from gradwright.training.arrays import as_matrix, row_blocks
 from gradwright.training.display import display
@@ -167,7 +169,7 @@ class Run:
         finally:
             shown.finish()
         if progress.best:
-            _restore(net, progress.best)
+            restore(net.backend, progress.best)
             progress.best, progress.target = {}, progress.epoch
             self._save()
         self._tell("on_train_end")
@@ -175,31 +177,71 @@ class Run:
 
     def _epoch(self, shown: Any) -> None:
         net, progress = self._net, self._net.progress
-        most = 1 if events(self._callbacks, "on_batch_end") else None
         batches = self._source.batches
-        if most is None and shown.live and batches:
-            most = max(1, batches // 50)
-        for chunk in self._source.chunks(progress.epoch, self._finished(), most):
-            self._steps(chunk)
+        for chunk in self._source.chunks(progress.epoch, self._finished(), self._most(shown)):
+            interrupted = self._steps(chunk)
             shown.part(progress.epoch, self._finished(), self._mean_loss())
-            if self._tell("on_batch_end"):
+            more = batches is None or self._finished() < batches
+            ended, told_off = self._tell_batch(last=not more)
+            if interrupted or told_off:
+                raise KeyboardInterrupt
+            if ended:
                 net.history.stopped = "a callback ended it"
-                if batches is None or self._finished() < batches:
+                if more:
                     return
         if self._finished() == 0:
             raise ValueError("the iterable gave no batch in this epoch")
         with between_batches():
+            if batches is None:
+                self._tell("on_last_batch")
             self._finish_epoch()
         shown.epoch(progress.epoch, net.history)
         if self._tell("on_epoch_end"):
             net.history.stopped = "a callback ended it"
         self._save()
 
+    def _most(self, shown: Any) -> Callable[[int], int]:
+        """How many batches may follow so many of an epoch before somebody wants to be told."""
+        intervals = [every for every, _ in self._on_batch_end()]
+        batches = self._source.batches
+        live = max(1, batches // 50) if shown.live and batches else sys.maxsize
+        first = self._net.progress.epoch_step
+        return lambda done: min([live, *(every - (first + done) % every for every in intervals)])
+
+    def _on_batch_end(self) -> list[tuple[int, Callable[[Any], Any]]]:
+        """Who wants to be told of batches, every so many steps; `interval = None` is never."""
+        given = [(getattr(item, "interval", 1), item) for item in self._callbacks]
+        return [
+            (int(every), call)
+            for every, item in given
+            if every is not None
+            for call in events([item], "on_batch_end")
+        ]
+
+    def _tell_batch(self, last: bool) -> tuple[bool, bool]:
+        """Call the callbacks whose time it is: whether one ends the training, whether Ctrl-C came.
+
+        An interrupt waits for all of them: what they do with the last batch a resumed training
+        cannot do, for no file holds what the network knows of it.
+        """
+        step = self._net.progress.epoch_step + self._finished()
+        calls = [call for every, call in self._on_batch_end() if step % every == 0]
+        calls += events(self._callbacks, "on_last_batch") if last else []
+        ended = interrupted = False
+        for call in calls:
+            try:
+                with between_batches():
+                    ended = call(self._net) is True or ended
+            except KeyboardInterrupt:
+                interrupted = True
+        return ended, interrupted
+
     def _finished(self) -> int:
         """Batches of the current epoch that are done: whatever interrupts, the step count knows."""
         return int(self._net.backend.state()["step"][0]) - self._net.progress.epoch_step
 
-    def _steps(self, chunk: Chunk) -> None:
+    def _steps(self, chunk: Chunk) -> bool:
+        """Train on a chunk; whether Ctrl-C came when all of it was done."""
         net, progress = self._net, self._net.progress
         first = self._finished()
         progress.losses = _grown(progress.losses, first, chunk.batches)
@@ -212,12 +254,18 @@ class Run:
                 chunk.X, chunk.targets, chunk.order, chunk.batch_size, rates, chunk.weight,
                 losses=progress.losses[first : first + chunk.batches],
             )  # fmt: skip
+        except KeyboardInterrupt:
+            # what is due after the last batch needs what the network holds of it: a file does not
+            if self._finished() < first + chunk.batches:
+                raise
+            return True
         except FloatingPointError as error:
             number = self._finished()
             rows = chunk.order[(number - first) * chunk.batch_size :][: chunk.batch_size]
             weight = None if chunk.weight is None else chunk.weight[rows]
             where = first_nonfinite(net, chunk.X[rows], chunk.targets[rows], weight)
             raise diverged(progress.epoch + 1, number + 1, str(error), where) from None
+        return False
 
     def _mean_loss(self) -> float:
         count = self._finished()
@@ -296,12 +344,6 @@ def _kept(net: MLP) -> dict[str, Array]:
         if name.endswith((".mean", ".variance")) and name.count(".") == 1
     }  # fmt: skip
     return {name: array.copy() for name, array in (net.parameters() | statistics).items()}
-
-
-def _restore(net: MLP, kept: Mapping[str, Array]) -> None:
-    own = net.parameters() | net.backend.state()
-    for name, array in kept.items():
-        own[name][...] = array
 
 
 def _grown(array: Array, used: int, more: int) -> Array:

@@ -5,7 +5,7 @@ A source gives the batches of an epoch in chunks; how they are cut into chunks c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,8 +46,11 @@ class Source(Protocol):
 
     batches: int | None  # of an epoch; None where that is not known
 
-    def chunks(self, epoch: int, skip: int, most: int | None) -> Iterator[Chunk]:
-        """The batches of an epoch but the first `skip`, at most `most` in a chunk."""
+    def chunks(self, epoch: int, skip: int, most: Callable[[int], int]) -> Iterator[Chunk]:
+        """The batches of an epoch but the first `skip`.
+
+        most: how many a chunk may have behind so many batches of the epoch.
+        """
 
 
 class ArraySource:
@@ -66,19 +69,17 @@ class ArraySource:
             self._X = as_matrix("X", X, spec.sizes[0], spec.dtype)
             self._y = encoding.encode(spec, y)
 
-    def chunks(self, epoch: int, skip: int, most: int | None) -> Iterator[Chunk]:
+    def chunks(self, epoch: int, skip: int, most: Callable[[int], int]) -> Iterator[Chunk]:
         """See `Source`."""
-        order = self._order(epoch)[skip * self._size :]
-        step = len(order) if most is None else most * self._size
-        if self._direct:
-            for first in range(0, len(order), max(step, 1)):
-                part = order[first : first + step]
-                yield Chunk(self._X, self._y, part, self._size, self._weight)
-            return
+        order = self._order(epoch)
         fits = max(1, _CHUNK_ENTRIES // (self._size * self._spec.sizes[0]))
-        step = min(step, fits * self._size)
-        for first in range(0, len(order), step):
-            rows = order[first : first + step]
+        while skip * self._size < len(order):
+            batches = most(skip) if self._direct else min(most(skip), fits)
+            rows = order[skip * self._size : (skip + batches) * self._size]
+            skip += batches
+            if self._direct:
+                yield Chunk(self._X, self._y, rows, self._size, self._weight)
+                continue
             X = as_matrix("X", np.asarray(self._X[rows]), None, self._spec.dtype)
             T = encoding.encode(self._spec, np.asarray(self._y[rows]))
             weight = None if self._weight is None else self._weight[rows]
@@ -101,7 +102,7 @@ class BatchSource:
         if isinstance(iterable, Sized):
             self.batches = len(iterable)
 
-    def chunks(self, epoch: int, skip: int, most: int | None) -> Iterator[Chunk]:
+    def chunks(self, epoch: int, skip: int, most: Callable[[int], int]) -> Iterator[Chunk]:
         """See `Source`; always one batch a chunk."""
         del epoch, most
         iterator = iter(self._iterable)

@@ -7,7 +7,7 @@ so that layers from other people's scripts are held to the same promises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...derivation import Derivation
@@ -34,11 +34,10 @@ def check_edges(derivation: Derivation, backends: Mapping[str, Any]) -> dict[str
     "limitations"}`. The limitations are further cases, promises that a formula cannot keep.
     A backend without `vjp` is bare arithmetic: promises about its arguments are left out.
     """
-    subject = Subject(derivation)
     cases: list[dict[str, Any]] = []
     limitations: list[dict[str, Any]] = []
-    for edge in edges_of(subject):
-        for name, backend in backends.items():
+    for edge, subject, own in _concerned(derivation, backends):
+        for name, backend in own.items():
             if edge.face and not hasattr(backend, "vjp"):
                 continue
             detail = broken(edge, subject, backend)
@@ -48,6 +47,25 @@ def check_edges(derivation: Derivation, backends: Mapping[str, Any]) -> dict[str
             })  # fmt: skip
     passed = sum(c["passed"] for c in cases)
     return {"cases": cases, "passed": passed, "total": len(cases), "limitations": limitations}
+
+
+def _concerned(
+    derivation: Derivation, backends: Mapping[str, Any]
+) -> Iterator[tuple[Edge, Subject, Mapping[str, Any]]]:
+    """The promises with whom they are checked on: of a sparse layer arithmetic is that of its dense
+    definition, arguments are those of its face."""
+    subject = Subject(derivation)
+    if derivation.stored is None:
+        yield from ((edge, subject, backends) for edge in edges_of(subject))
+        return
+    from ..sparse_face import PATTERNS, SparseSubject, dense_faces
+
+    dense = dense_faces(derivation, backends)
+    of_arguments = (*ARGUMENTS, *BUFFERS)
+    yield from ((e, subject, dense) for e in edges_of(subject) if e not in of_arguments)
+    sparse = SparseSubject.of(derivation)
+    found = [*(edge for edge in edges_of(sparse) if edge in of_arguments), *PATTERNS]
+    yield from ((edge, sparse, backends) for edge in found)
 
 
 def broken(edge: Edge, subject: Subject, backend: Any) -> str | None:

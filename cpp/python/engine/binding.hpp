@@ -12,6 +12,7 @@
 
 #include "catalogue.hpp"
 #include "gradwright/engine/network.hpp"
+#include "moving.hpp"
 
 namespace gradwright::engine::python {
 
@@ -34,20 +35,6 @@ std::array<double, max_hyperparameters> hyperparameters(const Entry& entry, cons
         values[i] = given[entry.hyperparameters[i]].template cast<double>();
     }
     return values;
-}
-
-/// The data of a C-contiguous array of exactly this type, which has to stay where it is.
-template <class T>
-T* data_of(const py::handle& object, const char* what) {
-    if (!py::isinstance<py::array_t<std::remove_const_t<T>, py::array::c_style>>(object)) {
-        throw py::type_error(std::string(what) + ": expected a C-contiguous array of the network's type");
-    }
-    const auto array = py::reinterpret_borrow<py::array>(object);
-    if constexpr (std::is_const_v<T>) {
-        return static_cast<T*>(array.data());
-    } else {
-        return static_cast<T*>(py::array(array).mutable_data());
-    }
 }
 
 template <class Real>
@@ -133,15 +120,6 @@ public:
         py::array_t<Real> result({static_cast<Index>(found.size()) / width, width});
         std::copy(found.begin(), found.end(), result.mutable_data());
         return std::move(result);
-    }
-
-    /// Another support of as many weights for layer 1, 2, ...
-    void rewire(Index number, const py::array& indptr, const py::array& indices) {
-        Layer<Real>& layer = network_.layers().at(static_cast<std::size_t>(number - 1));
-        if (!layer.sparse || indices.size() != layer.W.size) throw py::value_error("expected as many weights as before");
-        layer.support = Support(layer.outputs, layer.inputs, data_of<const std::int32_t>(indptr, "indptr"),
-                                data_of<const std::int32_t>(indices, "indices"), number > 1);
-        if (layer.dense.size() > 0) std::fill_n(layer.dense.data(), layer.dense.size(), Real(0));
     }
 
     /// Rows of the dense gradient of W from row `first` on.
@@ -239,6 +217,9 @@ private:
 
     py::object kept_;  // the arrays the network works on
     Network<Real> network_;
+
+public:
+    Moving<Real> moving{network_};
 };
 
 /// The names of all kernels the engine can use.
@@ -259,7 +240,29 @@ void bind(py::module_& module, const char* name) {
         .def("backward", &Class::backward)
         .def("update", &Class::update)
         .def("value", &Class::value)
-        .def("rewire", &Class::rewire)
+        .def("prune", [](Class& self, const std::vector<Index>& numbers, Index count, const std::string& rule,
+                         double threshold) { return self.moving.prune(numbers, count, rule, threshold); })
+        .def("grow_at_random", [](Class& self, Index number, Index count, std::uint64_t seed, std::uint64_t step) {
+            self.moving.grow_at_random(number, count, seed, step);
+        })
+        .def("grow_by_gradient", [](Class& self, const std::vector<Index>& numbers, Index count) {
+            return self.moving.grow_by_gradient(numbers, count);
+        })
+        .def("grow_by_momentum", [](Class& self, const std::vector<Index>& numbers, Index count) {
+            return self.moving.grow_by_momentum(numbers, count);
+        })
+        .def("move", [](Class& self, Index number, py::array& indptr, py::array& values,
+                        const py::list& states) { self.moving.move(number, indptr, values, states); })
+        .def("indices", [](Class& self, Index number) { return self.moving.indices(number); })
+        .def("replace", [](Class& self, Index number, const py::array& indptr, const py::array& indices, py::array& values,
+                           const py::list& states) { self.moving.replace(number, indptr, indices, values, states); })
+        .def("absent", [](Class& self, Index number, Index count, std::uint64_t seed, std::uint64_t step) {
+            return self.moving.absent(number, count, seed, step);
+        })
+        .def("watch", [](Class& self, Index number, const py::array& indptr, const py::array& indices,
+                         const py::object& momentum, double beta) {
+            self.moving.watch(number, indptr, indices, momentum, beta);
+        })
         .def("weight_gradient", &Class::weight_gradient)
         .def("epoch", &Class::epoch)
         .def("gradient", [](const py::object& self, Index number, const std::string& parameter) {

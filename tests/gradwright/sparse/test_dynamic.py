@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gradwright import MLP, load
 from gradwright.backends.cpp import Engine
 from gradwright.layer import initial_arrays
-from gradwright.sparse import Rewiring, uniform
-from gradwright.sparse.dynamic import absent_at_random, absent_by_gradient, least
+from gradwright.sparse import GradualPruning, Rewiring, uniform
+from gradwright.sparse.moves import (
+    Move,
+    absent_at_random,
+    carry,
+    changes,
+    drawn,
+    least,
+    moved,
+    shares,
+)  # fmt: skip
 from gradwright.specification import specify
 
+Array = np.ndarray[Any, np.dtype[Any]]
 SPEC = specify([20, 30, 3], ["relu", "softmax"], density=[0.1, 0.5], optimizer="adam", seed=5)
 X = np.random.default_rng(0).normal(size=(64, 20)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 3, 64)
 
 
-def trained(steps: int = 3) -> Engine:
-    engine = Engine(SPEC, initial_arrays(SPEC))
+def trained(steps: int = 3, threads: int = 1) -> Engine:
+    engine = Engine(SPEC, initial_arrays(SPEC), threads)
     train(engine, steps)
     return engine
 
@@ -28,36 +41,99 @@ def train(engine: Engine, steps: int) -> None:
     engine.epoch(X, LABELS, np.tile(np.arange(64), steps), 64, np.full(steps, 0.01))
 
 
-@pytest.mark.parametrize("prune", ["magnitude", "set"])
-@pytest.mark.parametrize("grow", ["random", "gradient"])
+def arrays_of(backend: Any) -> dict[str, Array]:
+    return {n: a.copy() for n, a in (backend.parameters() | backend.state()).items()}
+
+
+def same(one: Any, other: Any) -> None:
+    mine, theirs = arrays_of(one), arrays_of(other)
+    assert mine.keys() == theirs.keys()
+    for name, array in mine.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize("prune", ["magnitude", "set", "threshold"])
+@pytest.mark.parametrize("grow", ["random", "gradient", "momentum"])
 def test_weights_that_stay_keep_value_and_state(prune: Any, grow: Any) -> None:
     engine = trained()
-    before = engine.support(1)
-    old = {n: a.copy() for n, a in (engine.parameters() | engine.state()).items()}
-    old_places = before.places.copy()
-    Rewiring(0.3, prune, grow).apply(engine)
+    rewiring = Rewiring(0.3, prune, grow, threshold=0.2)
+    if grow == "momentum":
+        engine.watch(1, 60, 0.9), engine.watch(2, 45, 0.9)
+        train(engine, 2)
+    old, before = arrays_of(engine), engine.support(1).copy()
+    gone = least(old["layer1.W.values"], round(0.3 * before.count), prune, 0.2)
+    assert 0 < len(gone) < before.count
+    rewiring.apply(engine)
     places = engine.support(1).places
-    assert len(np.unique(places)) == len(old_places) == len(places)
-    stay, at, was = np.intersect1d(places, old_places, return_indices=True)
-    assert len(stay) == len(places) - round(0.3 * len(places))
+    assert len(np.unique(places)) == before.count == len(places)
+    stay, at, was = np.intersect1d(places, before.places, return_indices=True)
+    np.testing.assert_array_equal(stay, np.delete(before.places, gone))
     new = np.setdiff1d(np.arange(len(places)), at)
     for name in ("layer1.W.values", "layer1.W.values.m", "layer1.W.values.v"):
-        now = (engine.parameters() | engine.state())[name]
+        now = arrays_of(engine)[name]
         np.testing.assert_array_equal(now[at], old[name][was])
         assert (now[new] == 0).all()
     train(engine, 2)
     assert np.isfinite(engine.parameters()["layer1.W.values"]).all()
 
 
-def test_growth_by_gradient_takes_the_largest_absent_gradients() -> None:
-    engine = trained()
-    support = engine.support(1)
-    dense = np.abs(engine.weight_gradient(1, 0, 30))
-    dense[support.mask()] = -1
-    chosen = absent_by_gradient(engine, 1, support, 7)
-    np.testing.assert_array_equal(
-        np.sort(dense.reshape(-1)[chosen]), np.sort(dense.reshape(-1))[-7:]
-    )
+MOVES = {
+    "by magnitude": Move((1,), 20),
+    "by sign": Move((2,), 11, "set"),
+    "below a threshold": Move((1,), prune="threshold", threshold=0.25),
+    "of both layers": Move((1, 2), 30, "set"),
+    "by gradient": Move((1,), 17, grow="gradient"),
+    "by gradient, both": Move((1, 2), 25, grow="gradient"),
+    "by momentum, both": Move((1, 2), 25, grow="momentum"),
+    "without growth": Move((1,), 12, grown=0),
+    "all of it": Move((2,), 45),
+    "more growth than there is room": Move((2,), 3, grown=200),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_engine_moves_what_numpy_moves(name: str, dtype: str) -> None:
+    spec = specify(list(SPEC.sizes), ["relu", "softmax"], density=[0.1, 0.5], optimizer="adam",
+                   seed=5, dtype=dtype)  # fmt: skip
+    engine = Engine(spec, initial_arrays(spec), 1)
+    engine.watch(1, 60, 0.9), engine.watch(2, 30, 0.9)
+    engine.epoch(X.astype(dtype), LABELS, np.tile(np.arange(64), 3), 64, np.full(3, 0.01))
+    move, old = MOVES[name], arrays_of(engine)
+    wanted = {}
+    for number, (lost, places) in zip(move.layers, changes(engine, move), strict=True):
+        wanted[number] = moved(engine.support(number).copy(), lost, places)
+    engine.rewire(move)
+    for number, (support, source) in wanted.items():
+        np.testing.assert_array_equal(engine.support(number).indptr, support.indptr)
+        np.testing.assert_array_equal(engine.support(number).indices, support.indices)
+        for array in ("values", "values.m", "values.v"):
+            full = f"layer{number}.W.{array}"
+            np.testing.assert_array_equal(arrays_of(engine)[full], carry(old[full], source))
+        assert engine.specification.layers[number - 1].count == support.count
+    train_on = Engine(engine.specification, engine.parameters(), 1)
+    for key, array in train_on.state().items():
+        array[:] = engine.state()[key]
+    for backend in (engine, train_on):
+        backend.epoch(X.astype(dtype), LABELS, np.arange(64), 20, np.full(4, 0.01))
+    for key, array in train_on.parameters().items():
+        np.testing.assert_array_equal(array, engine.parameters()[key])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_momentum_of_watched_places_is_that_of_their_gradients(threads: int) -> None:
+    engine = trained(threads=threads)
+    engine.watch(1, 80, 0.75)
+    own = "layer1.W.watched."
+    places = np.repeat(np.arange(30), np.diff(engine.state()[f"{own}indptr"])) * 20
+    places = places + engine.state()[f"{own}indices"]
+    assert len(np.unique(places)) == 80
+    assert not np.isin(places, engine.support(1).places).any()
+    momentum = np.zeros(80)
+    for _ in range(4):
+        train(engine, 1)
+        momentum = 0.75 * momentum + 0.25 * engine.weight_gradient(1, 0, 30).reshape(-1)[places]
+    np.testing.assert_allclose(engine.state()[f"{own}momentum"], momentum, rtol=1e-4, atol=1e-8)
 
 
 def test_the_dense_gradient_is_that_of_the_weights_where_they_are() -> None:
@@ -69,10 +145,33 @@ def test_the_dense_gradient_is_that_of_the_weights_where_they_are() -> None:
     np.testing.assert_allclose(dense[engine.support(1).mask()], values, rtol=1e-4, atol=1e-7)
 
 
+def test_gradients_of_absent_weights_need_a_step() -> None:
+    engine = trained()
+    engine.forward(X)
+    with pytest.raises(RuntimeError, match="need a step of training"):
+        engine.weight_gradient(1, 0, 30)
+    with pytest.raises(RuntimeError, match="need a step of training"):
+        engine.rewire(Move((1,), 5, grow="gradient"))
+
+
+@pytest.mark.parametrize(("total", "count"), [(10, 0), (10, 10), (50, 30), (1000, 17), (1, 1)])
+def test_draws_are_different_and_all_there(total: int, count: int) -> None:
+    found = drawn(total, count, (3, 1), 7, 1)
+    assert len(np.unique(found)) == len(found) == count
+    assert ((found >= 0) & (found < total)).all()
+
+
+def test_every_place_is_drawn_as_often() -> None:
+    times = np.bincount(
+        np.concatenate([drawn(12, 3, (5, 1), step, 1) for step in range(4000)]), minlength=12
+    )
+    assert abs(times - 1000).max() < 110  # four standard deviations
+
+
 def test_random_growth_finds_places_without_a_weight() -> None:
     support = uniform((9, 11), 0.4, np.random.default_rng(2))
     free = 99 - support.count
-    found = absent_at_random(support, free, np.random.default_rng(3))
+    found = absent_at_random(support, free, (3, 1), 0)
     assert set(found) == set(range(99)) - set(support.places.tolist())
 
 
@@ -80,22 +179,147 @@ def test_pruning_by_sign_takes_from_both_sides() -> None:
     values = np.array([-3.0, -0.1, 0.2, 4.0, 0.5, -0.3])
     np.testing.assert_array_equal(least(values, 2, "set"), [1, 2])
     np.testing.assert_array_equal(least(values, 3, "magnitude"), [1, 2, 5])
+    np.testing.assert_array_equal(least(values, 0, "threshold", 0.3), [1, 2])
 
 
-@pytest.mark.parametrize("grow", ["random", "gradient"])
-def test_rewiring_continues_bit_for_bit(grow: Any) -> None:
-    rewiring = Rewiring(0.2, "set", grow, steps=20)
-    whole = trained()
-    saved = {n: a.copy() for n, a in (whole.parameters() | whole.state()).items()}
-    resumed = Engine(SPEC, {n: saved[n] for n in whole.parameters()})
-    for name, array in resumed.state().items():
-        array[:] = saved[name]
-    for engine in (whole, resumed):
-        for _ in range(3):
-            train(engine, 2)
-            rewiring.apply(engine)
-    for name, array in (whole.parameters() | whole.state()).items():
-        np.testing.assert_array_equal(array, (resumed.parameters() | resumed.state())[name])
+def test_shares_are_in_proportion_and_within_bounds() -> None:
+    assert shares(10, [1, 3, 1], [100, 100, 100]) == [2, 6, 2]
+    assert shares(10, [1, 3, 1], [100, 2, 100]) == [4, 2, 4]
+    assert shares(10, [0, 0], [3, 4]) == [3, 4]
+    assert shares(2, [1, 1, 1], [9, 9, 9]) == [1, 1, 0]
+
+
+# ---- In a fit ------------------------------------------------------------------------------------
+
+
+class Interrupt:
+    """A callback that stops a training after a step, as Ctrl-C would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_batch_end(self, net: MLP) -> None:
+        if int(net.backend.state()["step"][0]) == self.step:
+            raise KeyboardInterrupt
+
+
+CALLBACKS: dict[str, Any] = {
+    "random, by epoch": Rewiring(0.2, "set", "random", steps=20),
+    "gradient, by epoch": Rewiring(0.2, "set", "gradient", steps=20),
+    "gradient, every 3 steps": Rewiring(0.2, grow="gradient", interval=3),
+    "momentum, every 3 steps": Rewiring(0.2, grow="momentum", interval=3),
+    "global, every 4 steps": Rewiring(0.3, "set", "gradient", interval=4, scope="global"),
+    "threshold": Rewiring(prune="threshold", threshold=0.05, interval=2),
+    "gradual": GradualPruning(0.05, 12, initial=0.6, interval=2),
+    "gradual, global": GradualPruning(0.05, 12, initial=0.6, interval=2, scope="global"),
+}
+
+
+def net_of(backend: str = "cpp", dtype: str = "float32") -> MLP:
+    return MLP([20, 30, 3], ["relu", "softmax"], density=[0.3, 0.6], optimizer="adam", seed=5,
+               backend=backend, dtype=dtype)  # fmt: skip
+
+
+def fit(net: MLP, callback: Any, *others: Any) -> None:
+    net.fit(
+        X, LABELS, epochs=3, batch_size=13, learning_rate=0.01, verbose=False,
+        callbacks=[callback, *others], validation_data=(X[:20], LABELS[:20]), patience=50,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize(
+    ("backend", "step"), [*(("cpp", step) for step in (1, 4, 5, 6, 14, 15)), ("numpy", 5)]
+)
+def test_an_interrupted_training_moves_the_same_weights(
+    name: str, backend: str, step: int, tmp_path: Path
+) -> None:
+    whole, stopped = net_of(backend), net_of(backend)
+    fit(whole, CALLBACKS[name])
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, CALLBACKS[name], Interrupt(step))
+    stopped.save(tmp_path / "net.gw")
+    resumed = load(tmp_path / "net.gw", backend)
+    resumed.resume(X, LABELS, callbacks=[CALLBACKS[name]], verbose=False,
+                   validation_data=(X[:20], LABELS[:20]))  # fmt: skip
+    same(whole.backend, resumed.backend)
+    assert whole.history.loss == resumed.history.loss
+    assert whole.specification.layers == resumed.specification.layers
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_both_backends_move_the_same_weights(name: str) -> None:
+    nets = [net_of(backend, "float64") for backend in ("cpp", "numpy")]
+    for net in nets:
+        net.fit(X, LABELS, epochs=3, batch_size=13, learning_rate=0.01, verbose=False,
+                callbacks=[CALLBACKS[name]])  # fmt: skip
+    ours, theirs = (arrays_of(net.backend) for net in nets)
+    assert ours.keys() == theirs.keys()
+    for key, array in theirs.items():
+        np.testing.assert_allclose(ours[key], array, rtol=1e-8, atol=1e-11, err_msg=key)
+
+
+def test_how_a_fit_is_reported_moves_no_other_weights() -> None:
+    quiet, told = net_of(), net_of()
+    fit(quiet, Rewiring(0.2, grow="gradient", interval=3))
+    steps = []
+    fit(told, Rewiring(0.2, grow="gradient", interval=3), Interrupt(-1), lambda net: steps.append(net))
+    same(quiet.backend, told.backend)
+
+
+def test_the_last_batch_is_what_growth_after_an_epoch_sees() -> None:
+    """Validation comes after it: its data must not be what the gradients are of."""
+    one, other = net_of(), net_of()
+    rewiring = Rewiring(0.3, grow="gradient")
+    common: Any = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "verbose": False}
+    one.fit(X, LABELS, callbacks=[rewiring], **common)
+    other.fit(X, LABELS, callbacks=[rewiring], validation_data=(X[:7], LABELS[:7]), **common)
+    same(one.backend, other.backend)
+
+
+def test_the_best_weights_come_back_to_their_own_places() -> None:
+    net = net_of()
+    seen: list[tuple[float, dict[str, Array]]] = []
+    net.fit(X, LABELS, epochs=30, batch_size=16, learning_rate=0.5, verbose=False, patience=2,
+            callbacks=[Rewiring(0.5), lambda n: seen.append((n.history.loss[-1],
+            {k: a.copy() for k, a in n.parameters().items()}))])  # fmt: skip
+    assert net.history.stopped
+    _, best = min(seen, key=lambda item: item[0])
+    for name, array in best.items():
+        np.testing.assert_array_equal(net.parameters()[name], array)
+    other = MLP.from_specification(net.specification, parameters=best)
+    np.testing.assert_array_equal(net.outputs(X), other.outputs(X))
+
+
+def test_global_moves_keep_the_network_s_number_of_weights_alone() -> None:
+    net = net_of()
+    before = [layer.count for layer in net.specification.layers]
+    counts: list[list[int]] = []
+    net.fit(X, LABELS, epochs=3, batch_size=13, learning_rate=0.01, verbose=False,
+            callbacks=[Rewiring(0.3, grow="gradient", interval=2, scope="global"),
+            lambda n: counts.append([layer.count for layer in n.specification.layers])])  # fmt: skip
+    assert all(sum(found) == sum(before) for found in counts)
+    assert any(found != before for found in counts)
+
+
+def test_gradual_pruning_follows_its_schedule() -> None:
+    net = MLP([20, 30, 3], ["relu", "softmax"], support="uniform", seed=5)
+    schedule, found = GradualPruning(0.1, 10, begin=2, interval=2), []
+
+    class Watch:
+        interval = 2
+
+        def on_batch_end(self, net: MLP) -> None:
+            step = int(net.backend.state()["step"][0])
+            found.append((step, [layer.count for layer in net.specification.layers]))
+
+    net.fit(X, LABELS, epochs=3, batch_size=13, verbose=False, callbacks=[schedule, Watch()])
+    for step, counts in found:
+        density = schedule.density_at(step)
+        assert counts == [round(density * 600), round(density * 90)]
+    assert found[-1][1] == [60, 9]
+    same_again = copy.deepcopy(net)
+    np.testing.assert_array_equal(net.outputs(X), same_again.outputs(X))
 
 
 def test_the_share_falls_as_a_cosine() -> None:
@@ -103,6 +327,18 @@ def test_the_share_falls_as_a_cosine() -> None:
     assert [rewiring.share_at(s) for s in (0, 50, 100, 200)] == pytest.approx([0.4, 0.2, 0, 0])
 
 
-def test_a_share_outside_0_and_1_is_refused() -> None:
-    with pytest.raises(ValueError, match="share"):
-        Rewiring(1.5)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"share": 1.5}, "share"), ({"prune": "some"}, "prune"), ({"grow": "all"}, "grow"),
+     ({"scope": "net"}, "scope"), ({"interval": 0}, "interval"), ({"steps": 1.5}, "steps"),
+     ({"threshold": -1}, "threshold"), ({"momentum": 1}, "momentum"), ({"watched": 0}, "watched")],
+)  # fmt: skip
+def test_wrong_choices_are_refused(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Rewiring(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"density": 2}, {"initial": 0.05}, {"steps": 0}, {"begin": -1}])
+def test_a_wrong_schedule_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GradualPruning(**({"density": 0.1, "steps": 10} | wrong))

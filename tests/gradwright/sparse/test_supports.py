@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -83,3 +84,52 @@ def test_a_broken_pattern_is_refused(message: str) -> None:
 def test_indices_that_are_no_integers_are_refused() -> None:
     with pytest.raises(TypeError, match="indices is float64"):
         sparse.from_csr((1, 3), [0, 1], [0.5])
+
+
+def test_unsigned_row_starts_that_fall_are_refused() -> None:
+    with pytest.raises(ValueError, match="row 1: indptr falls"):
+        sparse.from_csr((3, 3), np.array([0, 2, 1, 2], np.uint32), np.array([0, 1]))
+
+
+def test_index_arrays_in_order_are_taken_as_they_are() -> None:
+    given = sparse.uniform((20, 30), 0.1, RNG)
+    taken = sparse.from_csr((20, 30), given.indptr, given.indices)
+    assert taken.indices is given.indices
+    assert taken.indptr is given.indptr
+
+
+def test_columns_in_any_order_are_sorted() -> None:
+    found = sparse.from_csr((2, 4), [0, 3, 4], [2, 0, 3, 1])
+    np.testing.assert_array_equal(found.indices, [0, 2, 3, 1])
+
+
+@pytest.mark.parametrize("density", [0.2, 0.8])
+def test_every_place_is_as_likely(density: float) -> None:
+    rng = np.random.default_rng(7)
+    times = sum(sparse.uniform((4, 5), density, rng).mask().astype(int) for _ in range(4000))
+    assert abs(times - 4000 * density).max() < 4 * (4000 * density * (1 - density)) ** 0.5
+
+
+def test_supports_take_memory_for_their_weights_alone() -> None:
+    for make in (
+        lambda: sparse.uniform((30_000, 30_000), 0.001, RNG),
+        lambda: sparse.n_of_m((3000, 3000), 1, 100, RNG),
+        lambda: sparse.blocks((30_000, 30_000), (10, 10), 0.001, RNG),
+    ):
+        tracemalloc.start()
+        support = make()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 40 * support.count + (40 << 20)
+
+
+def test_kernels_count_in_the_densities_of_erdos_renyi() -> None:
+    """A layer of 3 x 3 patches in 4 channels: (8 + 4 + 3 + 3) / (8 36), not (8 + 36) / (8 36)."""
+    plain = sparse.erdos_renyi([36, 8, 8], 0.2)
+    found = sparse.erdos_renyi([36, 8, 8], 0.2, [(3, 3), None])
+    assert found[0] / found[1] == pytest.approx(18 / 288 / (16 / 64))
+    assert plain[0] / plain[1] == pytest.approx(44 / 288 / (16 / 64))
+    with pytest.raises(ValueError, match="whole 5 x 5 patches"):
+        sparse.erdos_renyi([36, 8, 8], 0.2, [(5, 5), None])
+    with pytest.raises(ValueError, match="expected 2 kernels"):
+        sparse.erdos_renyi([36, 8, 8], 0.2, [(3, 3)])

@@ -66,6 +66,7 @@ protected:
     Index inputs() const { return layers_.front().inputs; }
     Index outputs() const { return layers_.back().outputs; }
 
+    static constexpr Index most_shared = 2 << 20;       // weights
     static constexpr Index grain = 8;                   // features: what a product works on at once
     static constexpr Index block_values = 192 * 1024;  // of a gradient at a time: enough rows to pay for packing
 
@@ -125,8 +126,9 @@ protected:
     }
 
     /// Whether threads share the samples of a sparse product, each with gradients of its own, instead of the weights.
+    /// Of a large layer a second set of gradients costs more memory than it saves time.
     bool by_batch(const Layer<Real>& layer, int count) const {
-        return count > 1 && layer.truly_sparse() && layer.support.density() < 0.03 && width_ >= 2 * count * lanes<Real>;
+        return count > 1 && layer.truly_sparse() && layer.support.count <= most_shared && layer.support.density() < 0.03 && width_ >= 2 * count * lanes<Real>;
     }
 
     Window window(const Member& member, bool shared) const {

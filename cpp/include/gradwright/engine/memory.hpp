@@ -1,6 +1,8 @@
 // Memory of the engine: aligned, zero at first, on large pages where it is large, kept until the end.
 #pragma once
 
+#include <stdlib.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -29,15 +31,14 @@ public:
         if (count <= size_) return;
         const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
         const std::size_t alignment = bytes >= page_bytes ? page_bytes : line_bytes;
-        const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
         data_.reset();
         size_ = 0;
-        void* memory = std::aligned_alloc(alignment, rounded);
-        if (memory == nullptr) throw std::bad_alloc();
+        void* memory = nullptr;  // not in whole large pages: what the last one leaves over would be resident
+        if (posix_memalign(&memory, alignment, bytes) != 0) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (alignment == page_bytes) madvise(memory, rounded, MADV_HUGEPAGE);
+        if (alignment == page_bytes) madvise(memory, bytes / page_bytes * page_bytes, MADV_HUGEPAGE);
 #endif
-        std::memset(memory, 0, rounded);
+        std::memset(memory, 0, bytes);
         data_.reset(static_cast<T*>(memory));
         size_ = count;
     }

@@ -13,6 +13,15 @@ namespace gradwright::engine {
 
 enum class Stage { input, linear, output };
 
+/// Places without a weight whose gradients are averaged from step to step: m = beta m + (1 - beta) DW.
+template <class Real>
+struct Watch {
+    Support support;
+    Real* momentum = nullptr;  // somebody else's; null: nothing is watched
+    double beta = 0;
+    Buffer<Real> gradient;
+};
+
 template <class Real>
 class Network : BackwardPass<Real> {
     using Base = BackwardPass<Real>;
@@ -21,7 +30,7 @@ class Network : BackwardPass<Real> {
 
 public:
     Network(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
-        : Base(std::move(layers), options, steps) {}
+        : Base(std::move(layers), options, steps), watches_(layers_.size()) {}
 
     using Base::inputs, Base::outputs;
     std::vector<Layer<Real>>& layers() { return layers_; }
@@ -45,6 +54,7 @@ public:
         });
         if (training) follow_statistics();
         waiting_ = training;
+        traced_ = false;
     }
 
     /// The loss of the batch of the last forward pass in training; gradients are kept.
@@ -53,7 +63,7 @@ public:
         waiting_ = false;
         team_.run(this->members(samples_), [&](const Member& member) { pass_backward(member, targets); });
         this->gradients();
-        kept_ = true;
+        kept_ = traced_ = true;
         return loss();
     }
 
@@ -63,6 +73,7 @@ public:
         require_finite_gradients();
         const double scale = options_.clip_norm > 0 ? clipping() : 1;
         team_.run(this->members(samples_), [&](const Member& member) {
+            follow_watched(member);
             for (Layer<Real>& layer : layers_) {
                 for_each_parameter(layer, [&](Parameter<Real>& parameter) {
                     const auto [first, last] = member.share(parameter.size, 16);
@@ -82,10 +93,12 @@ public:
             pass_backward(member, targets);
             member.barrier();
             if (clips || !std::isfinite(loss()) || !surely_finite()) return;
+            follow_watched(member);
             for (Layer<Real>& layer : layers_) this->update_layer(member, layer, learning_rate);
         });
         const double value = loss();
         if (!std::isfinite(value)) throw NotFinite("the loss is " + std::to_string(value));
+        traced_ = true;
         follow_statistics();
         if (!clips && surely_finite()) {
             ++*steps_;
@@ -112,11 +125,44 @@ public:
     }
 
     /// Rows of the gradient of a layer's W in the last step, as if all weights were there.
-    void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) const {
-        Base::weight_gradient(layer, first, Real(1), Real(0), DW);
+    void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) {
+        if (!traced_) throw std::logic_error("gradients of absent weights need a step of training before them");
+        team_.run(this->members(samples_), [&](const Member& member) {
+            const auto [begin, end] = member.share(DW.rows, Base::grain);
+            Base::weight_gradient(layer, first + begin, Real(1), Real(0), DW.slice(begin, end));
+        });
+    }
+
+    Watch<Real>& watch(const Layer<Real>& layer) { return watches_[static_cast<std::size_t>(layer.number - 1)]; }
+
+    /// Make room for what depends on a layer's support, which has changed; gradients are lost.
+    void resized(Layer<Real>& layer) {
+        layer.dense = Buffer<Real>();
+        waiting_ = kept_ = false;
+        if (samples_ == 0) return;
+        layer.reserve(this->stride_, samples_);
+        if (!this->by_batch(layer, this->members(samples_))) return;
+        for (Buffer<Real>& partial : layer.partial) partial.reserve(layer.W.gradient.size());
     }
 
 private:
+    /// The gradients of this member's share of the watched places of all layers.
+    void follow_watched(const Member& member) {
+        for (const Layer<Real>& layer : layers_) {
+            Watch<Real>& watched = watch(layer);
+            if (watched.momentum == nullptr) continue;
+            const std::int32_t* start = watched.support.row_start();
+            const Index first = Support::cut(start, layer.outputs, member.index, member.count);
+            const Index last = Support::cut(start, layer.outputs, member.index + 1, member.count);
+            watched.support.sampled(this->input_of(layer), layer.gradient.data(), watched.gradient.data(),
+                                    this->window(member, false), first, last);
+            const Real beta = Real(watched.beta);
+            for (Index k = start[first]; k < start[last]; ++k) {
+                watched.momentum[k] = beta * watched.momentum[k] + (1 - beta) * watched.gradient[k];
+            }
+        }
+    }
+
     void begin(Index count) {
         this->prepare(count, this->members(count));
         this->keeps_linear_ = false;
@@ -166,7 +212,8 @@ private:
         return wide_square;
     }
 
-    bool waiting_ = false, kept_ = false;
+    std::vector<Watch<Real>> watches_;
+    bool waiting_ = false, kept_ = false, traced_ = false;  // traced: what the layers hold is that of a step
 };
 
 }  // namespace gradwright::engine

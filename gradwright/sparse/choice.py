@@ -1,0 +1,128 @@
+"""Which support a layer gets: what `MLP(..., density=..., support=...)` says, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradwright.kernels import unknown, whole
+from gradwright.sparse import supports
+from gradwright.sparse.supports import Support
+
+if TYPE_CHECKING:
+    from gradwright.specification import LayerSpecification
+
+GIVEN = "given"
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "uniform": (), "erdos_renyi": (), "erdos_renyi_kernel": (), "n_of_m": ("n", "m"),
+    "blocks": ("height", "width"), GIVEN: (),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The support of one layer: how it is drawn, or the pattern itself."""
+
+    density: float
+    name: str | None = None  # None: dense, or uniform below density 1
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    pattern: Support | None = None
+
+
+def choose(sizes: Sequence[int], densities: Sequence[float], support: Any) -> list[Choice]:
+    """The choice of every layer.
+
+    support: None, a name, (name, {parameter: value}) or a `Support`; or a list with one a layer.
+    """
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    given = support if isinstance(support, list) else [support] * len(shapes)
+    if len(given) != len(shapes):
+        raise ValueError(f"expected {len(shapes)} supports, one a layer, got {len(given)}")
+    if _name(support) in ("erdos_renyi", "erdos_renyi_kernel"):
+        densities = _erdos_renyi(sizes, densities, support)
+    return [
+        _choice(f"layer {number}", *layer)
+        for number, layer in enumerate(zip(shapes, densities, given, strict=True), start=1)
+    ]
+
+
+def check(where: str, layer: LayerSpecification) -> None:
+    """Refuse a support that is not known, or whose parameters do not fit the layer."""
+    if layer.support is None:
+        if layer.support_parameters:
+            raise ValueError(f"{where}: parameters of a support, but no support")
+        return
+    if layer.support not in _PARAMETERS:
+        raise ValueError(f"{where}: {unknown('support', layer.support, _PARAMETERS)}")
+    wanted = _PARAMETERS[layer.support]
+    if set(layer.support_parameters) != set(wanted):
+        expected = f"the parameters {', '.join(wanted)}" if wanted else "no parameters"
+        raise ValueError(f"{where}: {layer.support} has {expected}, got {layer.support_parameters}")
+    for name, value in layer.support_parameters.items():
+        if not whole(value) or value < 0:
+            raise ValueError(f"{where}: {layer.support}: {name} is {value!r}, expected a whole number")
+
+
+def draw(layer: LayerSpecification, rng: np.random.Generator) -> Support:
+    """A random support of a sparse layer."""
+    shape, given = (layer.outputs, layer.inputs), layer.support_parameters
+    if layer.support == GIVEN:
+        raise ValueError("the support of a layer was given: give the parameters of the network too")
+    if layer.support == "n_of_m":
+        return supports.n_of_m(shape, given["n"], given["m"], rng)
+    if layer.support == "blocks":
+        return supports.blocks(shape, (given["height"], given["width"]), layer.density, rng)
+    return supports.uniform(shape, layer.density, rng)
+
+
+def _name(support: Any) -> str | None:
+    if isinstance(support, tuple) and len(support) == 2:
+        support = support[0]
+    return support if isinstance(support, str) else None
+
+
+def _erdos_renyi(sizes: Sequence[int], densities: Sequence[float], support: Any) -> list[float]:
+    if len(set(densities)) != 1:
+        raise ValueError("erdos_renyi chooses the densities of the layers; give the network's alone")
+    parameters = dict(support[1]) if isinstance(support, tuple) else {}
+    if set(parameters) - {"kernels"}:
+        raise ValueError(f"{_name(support)} has the parameter kernels, got {parameters}")
+    return supports.erdos_renyi(sizes, densities[0], parameters.get("kernels"))
+
+
+def _choice(where: str, shape: tuple[int, int], density: float, support: Any) -> Choice:
+    total = shape[0] * shape[1]
+    if isinstance(support, Support):
+        if support.shape != shape:
+            raise ValueError(f"{where}: expected a support of shape {shape}, got {support.shape}")
+        _agree(where, density, support.count / total)
+        return Choice(support.count / total, GIVEN, {}, support)
+    name = _name(support)
+    if support is not None and name is None:
+        raise TypeError(
+            f"{where}: support is {type(support).__name__}, expected a name, (name, {{parameter: "
+            "value}) or a Support, such as gradwright.sparse.largest(W, 0.1)"
+        )
+    if name is None:
+        return Choice(density)
+    parameters = dict(support[1]) if isinstance(support, tuple) else {}
+    if name == "n_of_m" and set(parameters) == {"n", "m"}:
+        n, m = parameters["n"], parameters["m"]
+        supports.check_groups(shape, n, m)
+        _agree(where, density, n / m)
+        return Choice(n / m, name, parameters)
+    if name == "blocks" and set(parameters) == {"height", "width"}:
+        size = parameters["height"] * parameters["width"]
+        supports.check_blocks(shape, (parameters["height"], parameters["width"]))
+        return Choice(round(density * (total // size)) * size / total, name, parameters)
+    parameters.pop("kernels", None)
+    return Choice(density, name, parameters)
+
+
+def _agree(where: str, given: float, own: float) -> None:
+    """A density is not given twice."""
+    if given not in (1.0, own):
+        raise ValueError(f"{where}: the support has density {own:g}, but density is {given:g}")
