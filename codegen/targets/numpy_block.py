@@ -113,7 +113,7 @@ class Block:
 def _in_order(body: Sequence[Statement], step: Pass) -> list[Statement]:
     """The body, and sums over rows as soon as what they read is there. Results that nothing else
     in the pass reads come last: until then their arrays hold other values."""
-    read = {n for s in body for n in ex.symbols_of(s.expr)}
+    read = {n for s in (*body, *step.accumulated) for n in ex.symbols_of(s.expr)}
     final = [s for s in body if s.name in step.stored and width(s.shape) == 2 and s.name not in read]
     body = [s for s in body if s not in final]
     order: list[Statement] = []

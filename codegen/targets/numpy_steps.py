@@ -191,7 +191,8 @@ def _target_product(printer: NumpyPrinter, expr: Expr) -> list[Operation]:
     target, value = expr.args
     printer.helpers.add("_target_product")
     steps, second = _start(printer, value, expr.shape)
-    return [*steps, Operation("_target_product", (_text(printer, target, expr.shape), second))]
+    operands = (_text(printer, target, expr.shape), second)
+    return [*steps, Operation("_target_product", operands, late=True)]
 
 
 _RULES: dict[str, Callable[[NumpyPrinter, Expr], list[Operation] | None]] = {

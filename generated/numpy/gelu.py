@@ -213,7 +213,7 @@ def _bounded(x: Array, lower: float, upper: float) -> Array:
 
 
 def _erfc(x: Array, factor: float = 1.0, out: Any = None) -> Array:
-    """1 - erf(factor * x), accurate relative to its value."""
+    """1 - erf(factor * x), accurate relative to its value but for the rounding of its exponent."""
     u = np.multiply(x, factor, out=np.empty_like(x))
     np.abs(u, out=u)
     u += 2
