@@ -43,14 +43,21 @@ def _generated(layer: str, arguments: tuple[Array, ...], DY: Array) -> Contender
     return run
 
 
-def _temporaries(run: Contender, results: int) -> float:
-    """Peak memory of a call beyond its N x K results, in bytes."""
+def _temporaries(layer: str, arguments: tuple[Array, ...], DY: Array) -> int:
+    """Peak memory of forward and backward beyond their results, in bytes."""
+    module = importlib.import_module(f"gradwright.generated.numpy.{layer}")
+
+    def run() -> tuple[object, ...]:
+        forward = module.vjp(*arguments)
+        return forward[0], forward[1](DY)
+
     run()
     tracemalloc.start()
-    run()
+    results = run()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return peak - results
+    arrays = [a for r in results for a in (r if isinstance(r, tuple) else (r,))]
+    return peak - sum(np.asarray(a).nbytes for a in arrays)
 
 
 def measure() -> list[Row]:
@@ -66,6 +73,6 @@ def measure() -> list[Row]:
             contenders: dict[str, Contender] = {
                 "generated": run, "by hand": partial(by_hand, *arguments, DY),
             }  # fmt: skip
-            memory = _temporaries(run, 2 * X.nbytes) / X.nbytes
+            memory = _temporaries(layer, arguments, DY) / X.nbytes
             rows.append(Row(layer, size, interleaved(contenders), memory))
     return rows

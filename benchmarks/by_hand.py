@@ -1,9 +1,9 @@
 """Careful hand-written NumPy: the peers of the generated modules.
 
 Each function is a forward and a backward pass, and keeps what the generated one promises: arguments
-are checked, warnings are silent, NaN stays NaN, means are exact for constant data and hold their
-digits for data far from zero. They may keep what the generated modules compute again, and gelu may
-use SciPy, which those do without.
+are checked, warnings are silent, NaN stays NaN, infinities have their limits, means are exact for
+constant data and hold their digits for data far from zero. They may keep what the generated modules
+compute again, and gelu may use SciPy, which those do without.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ def check(**arrays: Array) -> None:
             raise ValueError(f"{name} has shape {array.shape}, expected {first.shape}")
 
 
+def _shifted(X: Array) -> Array:
+    """X less the maxima of its rows; a row of -inf stays one."""
+    return X - X.max(axis=1, keepdims=True, initial=np.finfo(X.dtype).min)
+
+
 @np.errstate(all="ignore")
 def softmax(X: Array, DY: Array) -> Array:
     check(X=X)
-    Y = X - X.max(axis=1, keepdims=True)
+    Y = _shifted(X)
     np.exp(Y, out=Y)
-    Y /= Y.sum(axis=1, keepdims=True)
+    Y /= np.maximum(Y.sum(axis=1, keepdims=True), 1)
     check(DY=DY, Y=Y)
     DX = DY - np.vecdot(Y, DY)[:, None]
     DX *= Y
@@ -43,8 +48,8 @@ def softmax(X: Array, DY: Array) -> Array:
 @np.errstate(all="ignore")
 def log_softmax(X: Array, DY: Array) -> Array:
     check(X=X)
-    Y = X - X.max(axis=1, keepdims=True)
-    Y -= np.log(np.exp(Y).sum(axis=1, keepdims=True))
+    Y = _shifted(X)
+    Y -= np.log(np.maximum(np.exp(Y).sum(axis=1, keepdims=True), 1))
     check(DY=DY, Y=Y)
     DX = np.exp(Y)
     DX *= DY.sum(axis=1, keepdims=True)
@@ -69,10 +74,11 @@ def gelu(X: Array, DY: Array) -> Array:
     check(X=X)
     cdf = erfc(-X * X.dtype.type(0.7071067811865476))
     cdf *= 0.5
-    X * cdf
+    np.maximum(X, -10000) * cdf  # 0 at -inf
     check(DY=DY, X=X)
     cdf = erfc(-X * X.dtype.type(0.7071067811865476))
     cdf *= 0.5
+    X = np.clip(X, -10000, 10000)
     DX = X * X
     DX *= -0.5
     np.exp(DX, out=DX)

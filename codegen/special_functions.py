@@ -43,9 +43,12 @@ def _written_out(series: list[mpmath.mpf]) -> list[mpmath.mpf]:
     return total
 
 
+_ERFC_DEGREE = {"float64": 25, "float32": 10}
+
+
 @cache
-def erfc_coefficients() -> tuple[float, ...]:
-    """erfc(x) = t exp(-x^2) p(2 t - 1) with t = 2 / (2 + x), for x >= 0."""
+def erfc_coefficients(dtype: str = "float64") -> tuple[float, ...]:
+    """erfc(x) = 2 t exp(-x^2) p(2 t - 1) with t = 2 / (2 + x), for x >= 0, as exact as a dtype is."""
 
     def scaled(u: mpmath.mpf) -> mpmath.mpf:
         t = (u + 1) / 2
@@ -54,10 +57,10 @@ def erfc_coefficients() -> tuple[float, ...]:
             series = sum(
                 (-1) ** k * mpmath.fac2(2 * k - 1) / (2 * x**2) ** k for k in range(12)
             )
-            return series / (x * mpmath.sqrt(mpmath.pi)) / t
-        return mpmath.exp(x**2) * mpmath.erfc(x) / t
+            return series / (x * mpmath.sqrt(mpmath.pi)) / (2 * t)
+        return mpmath.exp(x**2) * mpmath.erfc(x) / (2 * t)
 
-    return _fitted(scaled, 25)
+    return _fitted(scaled, _ERFC_DEGREE[dtype])
 
 
 @cache

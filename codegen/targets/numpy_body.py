@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .. import expression as ex
 from ..expression import Expr, Shape
 from ..routine import Routine, Statement
@@ -9,7 +11,8 @@ from ..schedule import Pass, Product, Small, reduction_of, schedule, width
 from ..sparse import PATTERN_ARGUMENTS, face_arguments
 from ..stable import StableScalar
 from .numpy_block import Block, Loan, loans
-from .numpy_printer import NumpyPrinter
+from .numpy_passes import with_fewer_passes
+from .numpy_printer import NumpyPrinter, rows_of
 from .numpy_steps import operations_of, reads_late, stored
 
 
@@ -18,13 +21,15 @@ class Body:
 
     def __init__(
         self, routine: Routine, precise: frozenset[str], functions: dict[str, StableScalar],
-        helpers: set[str], pattern: str | None = None,
+        helpers: set[str], broadcasting: set[str], pattern: str | None = None,
     ) -> None:  # fmt: skip
-        self._routine = routine
+        rewritten = with_fewer_passes(routine)
+        self._routine, self._shifted = rewritten.routine, rewritten.shifted
         self._pattern = pattern
         self._precise = precise
         self._functions = functions
         self._helpers = helpers
+        self._broadcasting = broadcasting
         self._lines: list[str] = []
         self._arrays = {n for n, s in routine.arguments if width(s)}
 
@@ -49,8 +54,9 @@ class Body:
 
     def _printer(self, sliced: frozenset[str] = frozenset()) -> NumpyPrinter:
         return NumpyPrinter(
-            self._precise, sliced, functions=self._functions, helpers=self._helpers
-        )
+            self._precise, sliced, functions=self._functions, helpers=self._helpers,
+            broadcasting=self._broadcasting, shifted=self._shifted,
+        )  # fmt: skip
 
     def _small(self, statement: Statement) -> None:
         text = self._printer().show(statement.expr)
@@ -132,13 +138,16 @@ class Body:
             n for n in self._arrays if self._routine.shape(n)[0] == rows and not step.whole
         )
         printer = self._printer(sliced)
-        inside = Block(step, printer, self._is_cast, left, found).lines()
-        inside += [self._accumulate(printer, statement) for statement in step.accumulated]
+        inside = Block(step, printer, self._is_cast, self._accumulate, left, found).lines()
         if step.whole:
             self._lines += inside
         else:
             self._helpers.add("_row_blocks")
-            self._lines.append(f"for rows in _row_blocks({step.space[0]}, {step.space[1]}):")
+            read = [n for n in sorted(sliced) if any(re.search(rf"\b{rows_of(n)}\b", i) for i in inside)]
+            blocks = ", ".join(rows_of(n) for n in read)
+            target = blocks if len(read) > 1 else f"[{blocks}]"
+            given = ", ".join([*step.space, *read])
+            self._lines.append(f"for {target} in _row_blocks({given}):")
             self._lines += [f"    {line}" for line in inside]
         for statement in step.accumulated:
             self._finish(statement)
@@ -162,13 +171,14 @@ class Body:
             return (
                 f"np.maximum({statement.name}, {block}.max(axis=0), out={statement.name})"
             )
-        if _is_shifted_mean(reduction):
+        if self._is_data_mean(reduction):
             data = printer.show(reduction.args[0])
             return f"{statement.name} += ({data} - {reduction.args[0].attr}[:1]).sum(axis=0)"
         op = reduction.op.replace("mean", "sum")
         summed = ex.node(op, reduction.args, reduction.shape)
         text = printer.show(summed)
-        if reduction.op == "columns_mean" and text.endswith(".sum(axis=0)"):
+        shifted = reduction.args[0].attr in self._shifted
+        if reduction.op == "columns_mean" and text.endswith(".sum(axis=0)") and not shifted:
             text = text[:-1] + ", dtype=np.float64)"
         return f"{statement.name} += {text}"
 
@@ -178,7 +188,7 @@ class Body:
         name = statement.name
         if reduction.op == "columns_mean":
             self._lines.append(f"{name} /= max({reduction.args[0].rows}, 1)")
-            if _is_shifted_mean(reduction):
+            if self._is_data_mean(reduction):
                 self._lines.append(f"{name} += {reduction.args[0].attr}[:1].sum(axis=0)")
         if reduction.op == "columns_shift":
             self._lines.append(f"{name}[{name} == -np.inf] = 0")
@@ -186,6 +196,11 @@ class Body:
             self._lines.append(f"{name} = np.maximum({name}, 1)")
         if width(statement.shape) and name not in self._precise:
             self._lines.append(f"{name} = {name}.astype(dtype, copy=False)")
+
+    def _is_data_mean(self, reduction: Expr) -> bool:
+        """The mean of data, taken of differences to the first row: exact for constant columns."""
+        data = reduction.args[0]
+        return reduction.op == "columns_mean" and data.op == "symbol" and data.attr not in self._shifted
 
     def _return(self, tuple_name: str | None) -> None:
         values = []
@@ -202,20 +217,9 @@ class Body:
             self._lines.append(f"return {values[0]}")
 
 
-def _is_shifted_mean(reduction: Expr) -> bool:
-    """The mean of data, taken of differences to the first row: exact for constant columns."""
-    return reduction.op == "columns_mean" and reduction.args[0].op == "symbol"
-
-
-def _refusal(condition: str, wanted: str, found: str) -> list[str]:
-    """Lines that refuse a value."""
-    message = f'f"{{_LAYER}}: expected {wanted}, {found}"'
-    return [f"if {condition}:", f"    raise ValueError({message})"]
-
-
 def only_in_blocks(routine: Routine, name: str) -> bool:
     """Whether an array is read in passes over blocks of rows and nowhere else."""
-    readers = [s for s in schedule(routine) if not isinstance(s, Pass) or s.whole]
+    readers = [s for s in schedule(with_fewer_passes(routine).routine) if not isinstance(s, Pass) or s.whole]
     names: set[str] = set()
     for step in readers:
         if isinstance(step, Small):

@@ -9,6 +9,7 @@ from fractions import Fraction
 from .. import expression as ex
 from ..errors import UnsupportedPrimitive
 from ..expression import Expr
+from ..saving import REPEATS
 from ..scalar import ScalarFunction
 from ..schedule import width
 from ..stable import StableScalar, stable_scalar
@@ -19,7 +20,6 @@ from .numpy_scalar import (
     PRODUCT,
     SUM,
     UNARY,
-    last_operation,
     number_source,
     sigmoid_form,
 )  # fmt: skip
@@ -32,8 +32,10 @@ _AXIS = {"rows": 1, "columns": 0}
 class NumpyPrinter:
     """Prints expressions inside or outside a loop over blocks of rows.
 
-    `sliced` names are arrays of which the loop sees `name[rows]`; `precise` names are float64
-    vectors. Scalar functions met on the way are collected in `functions`, helpers in `helpers`.
+    `sliced` names are arrays of which the loop sees `name_rows`; `precise` names are float64
+    vectors. Scalar functions met on the way are collected in `functions`, helpers in `helpers`;
+    `broadcasting` are the functions whose first argument is smaller than their value,
+    `shifted` the values whose mean needs no care.
     """
 
     precise: frozenset[str]
@@ -41,6 +43,8 @@ class NumpyPrinter:
     names: Mapping[str, str] = field(default_factory=dict)
     functions: dict[str, StableScalar] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
+    broadcasting: set[str] = field(default_factory=set)
+    shifted: frozenset[str] = frozenset()
 
     def show(self, expr: Expr) -> str:
         return bare(self._show(expr, expr.shape)[0])
@@ -53,11 +57,13 @@ class NumpyPrinter:
         """Numbers, scalars and vectors of a product as one factor; empty where there are none."""
         return self._quotient(*_small_factors(above, below), shape)
 
-    def function_with_out(self, expr: Expr) -> str | None:
-        """The name of an applied function whose last operation can write into an array."""
+    def function_with_out(self, expr: Expr) -> str:
+        """The name of an applied function; all can write into an array."""
         name = self._function_name(_scalar_function(expr))
-        direct = name in HELPERS - {"_erf", "_erfc"}
-        return name if direct or last_operation(self.functions[name], set()) else None
+        first = expr.args[0]
+        if width(first.shape) < 2 or first.op in REPEATS:
+            self.broadcasting.add(name)
+        return name
 
     def is_precise(self, expr: Expr) -> bool:
         """Whether a sum's right side is float64 where the layer is float32."""
@@ -66,7 +72,7 @@ class NumpyPrinter:
 
     def _show(self, expr: Expr, shape: ex.Shape) -> tuple[str, int]:
         """Source and binding strength, for use in an expression of the given shape."""
-        if expr.op in ("row_repeat", "column_repeat", "scalar_repeat"):
+        if expr.op in REPEATS:
             return self._show(expr.args[0], shape)
         if expr.op == "symbol":
             return self._symbol(expr, shape), ATOM
@@ -117,6 +123,8 @@ class NumpyPrinter:
             return self._column(expr, text, shape)
         if expr.op.endswith(("_sum", "_mean")):
             return self._reduction(expr, shape)
+        if expr.op in ("rows_first", "columns_first"):
+            return self._first(expr, shape), ATOM
         if expr.op == "diag":
             return self._column(expr, f"np.diagonal({self._whole(inner)})", shape)
         if expr.op == "Diag":
@@ -124,6 +132,16 @@ class NumpyPrinter:
         if expr.op == "identity":
             return f"np.eye({expr.rows}, dtype=dtype)", ATOM
         raise UnsupportedPrimitive(f"the NumPy printer has no rule for {expr.op}; add one there")
+
+    def _first(self, expr: Expr, shape: ex.Shape) -> str:
+        """The first row or column, as a slice beside the whole matrix, or as a float64 vector."""
+        rows = expr.op == "rows_first"
+        data = str(expr.args[0].attr)
+        data = rows_of(data) if rows and data in self.sliced else data
+        if width(shape) == 2:
+            return f"{data}[:, :1]" if rows else f"{data}[:1]"
+        self.helpers.add("_first")
+        return f"_first({data}, axis={_AXIS[expr.op.split('_')[0]]})"
 
     def _column(self, expr: Expr, text: str, shape: ex.Shape) -> tuple[str, int]:
         """An (N,) vector inside an N x K expression needs a second axis."""
@@ -135,7 +153,7 @@ class NumpyPrinter:
         name = self.names.get(str(expr.attr), str(expr.attr))
         column = expr.rows != "1" and expr.cols == "1" and shape[1] != "1"
         if str(expr.attr) in self.sliced and expr.rows != "1":
-            return f"{name}[rows, None]" if column else f"{name}[rows]"
+            name = rows_of(name)
         return f"{name}[:, None]" if column else name
 
     def _transpose(self, expr: Expr, shape: ex.Shape) -> str:
@@ -231,7 +249,7 @@ class NumpyPrinter:
         return f"{self._at_least(ATOM, base, shape)} ** {shown}", UNARY
 
     def _apply(self, expr: Expr, shape: ex.Shape) -> str:
-        name = self._function_name(_scalar_function(expr))
+        name = self.function_with_out(expr)
         return f"{name}({', '.join(self._show(a, shape)[0] for a in expr.args)})"
 
     def _function_name(self, f: ScalarFunction) -> str:
@@ -255,10 +273,11 @@ class NumpyPrinter:
         if over == "elements":
             return self._elements_sum(inner), ATOM
         axis = _AXIS[over] if width(inner.shape) == 2 else 0
-        if mean and inner.op == "symbol":
+        shifted = inner.op == "symbol" and inner.attr in self.shifted
+        if mean and inner.op == "symbol" and not shifted:
             self.helpers.add("_means")
             return self._column(expr, f"_means({self._whole(inner)}, axis={axis})", shape)
-        text = self._axis_sum(inner, axis, precise=mean)
+        text = self._axis_sum(inner, axis, precise=mean and not shifted)
         if mean:
             count = inner.cols if over == "rows" else inner.rows
             text = f"{text} / max({count}, 1)"
@@ -278,6 +297,9 @@ class NumpyPrinter:
                 if axis == 1:
                     return f"np.vecdot({first}, {self._whole(full[-1])})"
                 return f'np.einsum("nk,nk->{kept}", {first}, {self._whole(full[-1])})'
+        if axis == 1 and not precise:
+            self.helpers.add("_row_sums")
+            return f"_row_sums({self._whole(inner)})"
         dtype = ", dtype=np.float64" if precise else ""
         return f"{self._array(inner)}.sum(axis={axis}{dtype})"
 
@@ -306,6 +328,11 @@ class NumpyPrinter:
             first, second = (self._whole(f) for f in factors[0])
             return f"np.vecdot({first}, {second}).sum(dtype=np.float64)"
         return f"{self._array(inner)}.sum(dtype=np.float64)"
+
+
+def rows_of(name: str) -> str:
+    """What a block of rows of an array is called."""
+    return f"{name}_rows"
 
 
 def factors(expr: Expr) -> tuple[list[Expr], list[Expr]]:

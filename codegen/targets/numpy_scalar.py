@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import sympy as sp
 
 from ..errors import UnsupportedPrimitive
-from ..scalar import ScalarFunction, with_decimals
+from ..scalar import ScalarFunction
 from ..stable import StableScalar, sigmoid
 
 SUM, PRODUCT, UNARY, ATOM = 1, 2, 3, 4
@@ -22,44 +20,11 @@ _SCALAR_FUNCTIONS = {
 HELPERS = frozenset({"_sigmoid", "_softplus", "_erf", "_erfc"})
 
 
-def array_function(name: str, stable: StableScalar, helpers: set[str]) -> dict[str, Any]:
-    """A scalar function of arrays; where its last operation is one of NumPy's it takes `out`."""
-    variables = [v.name for v in stable.function.variables]
-    first = variables[0]
-    body = []
-    if stable.lower:
-        body.append(f"{first} = np.maximum({first}, -{_bound(stable)})")
-    if stable.upper:
-        body.append(f"{first} = np.minimum({first}, {_bound(stable)})")
-    shared, expr = shared_calls(stable)
-    body += [f"{n} = {scalar_source(c, helpers)}" for n, c in shared]
-    stable = replace(stable, expr=expr)
-    call = last_operation(stable, helpers)
-    if call is not None:
-        variables.append("out=None")
-        body.append(f"return {call}")
-    elif hides_nan(expr, stable.function.variables[0]):
-        helpers.add("_with_nan")
-        source = scalar_source(expr, helpers)
-        body.append(f"return _with_nan({source}.astype({first}.dtype, copy=False), {first})")
-    else:
-        body.append(f"return {scalar_source(expr, helpers)}")
-    shown = with_decimals(stable.function.expr)
-    doc = f"{shown} in a form that stays finite."
-    if not shared and expr == stable.function.expr:
-        doc = f"{shown}."
-    return {"name": name, "arguments": ", ".join(variables), "doc": doc, "body": body}
-
-
-def _bound(stable: StableScalar) -> str:
-    return str(stable.bound) if stable.bound < 10**6 else f"{float(stable.bound)!r}"
-
-
 def number_source(value: object) -> tuple[str, int]:
     assert isinstance(value, Fraction)
     if value.denominator == 1:
         return str(value.numerator), ATOM if value >= 0 else UNARY
-    if value in (Fraction(1, 2), Fraction(-1, 2)) or _is_short(value):
+    if _is_short(value) or value.denominator > 10**6:
         return repr(float(value)), ATOM if value >= 0 else UNARY
     return f"{value.numerator} / {value.denominator}", PRODUCT
 
@@ -77,6 +42,16 @@ def scalar_source(expr: sp.Expr, helpers: set[str]) -> str:
     return _scalar(expr, helpers)[0]
 
 
+def function_name(expr: sp.Expr) -> str:
+    """What calls a function in NumPy."""
+    name = _SCALAR_FUNCTIONS.get(type(expr).__name__)
+    if name is None:
+        raise UnsupportedPrimitive(
+            f"the NumPy printer has no function {type(expr).__name__}; add it to its table"
+        )
+    return name
+
+
 def _scalar(expr: sp.Expr, helpers: set[str]) -> tuple[str, int]:
     if isinstance(expr, sp.Symbol):
         return expr.name, ATOM
@@ -92,41 +67,10 @@ def _scalar(expr: sp.Expr, helpers: set[str]) -> tuple[str, int]:
         return _scalar_power(expr, helpers)
     if isinstance(expr, sp.Piecewise):
         return _scalar_branches(expr, helpers), ATOM
-    name = _SCALAR_FUNCTIONS.get(type(expr).__name__)
-    if name is None:
-        raise UnsupportedPrimitive(
-            f"the NumPy printer has no function {type(expr).__name__}; add it to its table"
-        )
+    name = function_name(expr)
     if name.startswith("_"):
         helpers.add(name)
     return f"{name}({_scalar(expr.args[0], helpers)[0]})", ATOM
-
-
-def last_operation(stable: StableScalar, helpers: set[str]) -> str | None:
-    """The function as a call that writes its last operation into `out`, or None."""
-    expr = stable.expr
-    name = _SCALAR_FUNCTIONS.get(type(expr).__name__)
-    if name is not None and name not in ("_erf", "_erfc"):
-        if name.startswith("_"):
-            helpers.add(name)
-        return f"{name}({_scalar(expr.args[0], helpers)[0]}, out=out)"
-    x = stable.function.variables[0]
-    if expr == sp.Piecewise((x, x > 0), (0, True)):
-        return f"np.maximum({x}, 0, out=out)"
-    if isinstance(expr, sp.Mul):
-        above, below = _product_parts(expr, helpers)
-        head, last = (above, below[-1]) if below else (above[:-1], above[-1])
-        if not head:
-            return f"np.negative({last[1:]}, out=out)" if last.startswith("-") else None
-        ufunc = "divide" if below else "multiply"
-        text = _product_text(head, below[:-1])
-    elif isinstance(expr, sp.Add):
-        *terms, (sign, last) = _sum_parts(expr, helpers)
-        ufunc = "subtract" if sign == "-" else "add"
-        text = _sum_text(terms)
-    else:
-        return None
-    return f"np.{ufunc}({text}, {last}, out=out)"
 
 
 def shared_calls(stable: StableScalar) -> tuple[list[tuple[str, sp.Expr]], sp.Expr]:
@@ -163,43 +107,33 @@ def _paren(expr: sp.Expr, helpers: set[str], level: int) -> str:
 
 
 def _scalar_sum(expr: sp.Add, helpers: set[str]) -> str:
-    return _sum_text(_sum_parts(expr, helpers))
+    (sign, first), *rest = sum_parts(expr)
+    text = _paren(first if sign == "+" else -first, helpers, SUM)
+    return text + "".join(f" {sign} {_paren(term, helpers, PRODUCT)}" for sign, term in rest)
 
 
-def _sum_parts(expr: sp.Add, helpers: set[str]) -> list[tuple[str, str]]:
-    """Signs and terms; the first sign is a plus."""
+def sum_parts(expr: sp.Add) -> list[tuple[str, sp.Expr]]:
+    """Signs and terms, those with a plus first."""
     terms = sorted(expr.args, key=lambda t: (t.could_extract_minus_sign(), sp.default_sort_key(t)))
-    parts = [("+", _paren(terms[0], helpers, SUM))]
-    for term in terms[1:]:
-        sign = "-" if term.could_extract_minus_sign() else "+"
-        parts.append((sign, _paren(-term if sign == "-" else term, helpers, PRODUCT)))
-    return parts
-
-
-def _sum_text(parts: list[tuple[str, str]]) -> str:
-    return parts[0][1] + "".join(f" {sign} {text}" for sign, text in parts[1:])
+    return [("-", -t) if t.could_extract_minus_sign() else ("+", t) for t in terms]
 
 
 def _scalar_product(expr: sp.Mul, helpers: set[str]) -> str:
-    return _product_text(*_product_parts(expr, helpers))
+    number, above, below = product_parts(expr)
+    parts = [_paren(a, helpers, UNARY) for a in above]
+    if number == -1 and parts:
+        parts = [f"-{parts[0]}", *parts[1:]]
+    elif number != 1 or not parts:
+        parts.insert(0, repr(float(number.evalf(30))))
+    return " / ".join([" * ".join(parts), *(_paren(factor, helpers, UNARY) for factor in below)])
 
 
-def _product_parts(expr: sp.Mul, helpers: set[str]) -> tuple[list[str], list[str]]:
-    """Factors above and below the fraction bar; the number comes first."""
-    constant = sp.Mul(*(a for a in expr.args if a.is_number))
+def product_parts(expr: sp.Mul) -> tuple[sp.Expr, list[sp.Expr], list[sp.Expr]]:
+    """The number, and the other factors above and below the fraction bar."""
+    number = sp.Mul(*(a for a in expr.args if a.is_number))
     others = [a for a in expr.args if not a.is_number]
     above = [a for a in others if not (a.is_Pow and a.exp.is_number and a.exp < 0)]
-    below = [1 / a for a in others if a not in above]
-    parts = [_paren(a, helpers, UNARY) for a in above]
-    if constant == -1 and parts:
-        parts = [f"-{parts[0]}", *parts[1:]]
-    elif constant != 1 or not parts:
-        parts.insert(0, repr(float(constant.evalf(30))))
-    return parts, [_paren(factor, helpers, UNARY) for factor in below]
-
-
-def _product_text(above: list[str], below: list[str]) -> str:
-    return " / ".join([" * ".join(above), *below])
+    return number, above, [1 / a for a in others if a not in above]
 
 
 def _scalar_power(expr: sp.Pow, helpers: set[str]) -> tuple[str, int]:
@@ -221,19 +155,20 @@ def _scalar_power(expr: sp.Pow, helpers: set[str]) -> tuple[str, int]:
 
 def _scalar_branches(expr: sp.Piecewise, helpers: set[str]) -> str:
     if [v for v, _ in expr.args] == [1, 0]:
-        return f"({_condition(expr.args[0][1], helpers)})"
+        return f"({condition_source(expr.args[0][1], helpers)})"
     *branches, (last, _) = [(v, c) for v, c in expr.args]
     text = _scalar(last, helpers)[0]
     for value, condition in reversed(branches):
-        text = f"np.where({_condition(condition, helpers)}, {_scalar(value, helpers)[0]}, {text})"
+        text = f"np.where({condition_source(condition, helpers)}, {_scalar(value, helpers)[0]}, {text})"
     return text
 
 
-def _condition(condition: object, helpers: set[str]) -> str:
+def condition_source(condition: object, helpers: set[str]) -> str:
+    """A condition as NumPy source."""
     if isinstance(condition, sp.And | sp.Or):
         joiner = " & " if isinstance(condition, sp.And) else " | "
-        return joiner.join(f"({_condition(c, helpers)})" for c in condition.args)
+        return joiner.join(f"({condition_source(c, helpers)})" for c in condition.args)
     if isinstance(condition, sp.Not):
-        return f"~({_condition(condition.args[0], helpers)})"
+        return f"~({condition_source(condition.args[0], helpers)})"
     left, right = (_scalar(a, helpers)[0] for a in condition.args)  # type: ignore[attr-defined]
     return f"{left} {condition.rel_op} {right}"  # type: ignore[attr-defined]

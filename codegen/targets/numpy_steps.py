@@ -40,10 +40,12 @@ HELD = Text("")
 
 @dataclass(frozen=True)
 class Operation:
-    """function(operands); without a function the one operand is the value."""
+    """function(operands); without a function the one operand is the value. What is `late` goes on
+    reading its operands after it began to write."""
 
     function: str
     operands: tuple[Text, ...]
+    late: bool = False
 
     def mentions(self, name: str) -> bool:
         return any(re.search(rf"\b{name}\b", o.source) for o in self.operands)
@@ -72,8 +74,7 @@ def stored(operations: list[Operation], destination: str) -> list[str]:
     """Statements that compute into an array."""
     first, *rest = operations
     if not first.function:
-        whole = "" if destination.endswith("]") else "[...]"
-        return [f"{destination}{whole} = {first.call('', None)}"]
+        return [f"{destination}[...] = {first.call('', None)}"]
     return [first.call("", destination), *(o.call(destination, destination) for o in rest)]
 
 
@@ -86,7 +87,8 @@ def named(operations: list[Operation], name: str, storage: str | None) -> list[s
 
 def reads_late(operations: list[Operation], name: str) -> bool:
     """Whether a name is read after the first operation has written."""
-    return any(o.mentions(name) for o in operations[1:])
+    late = (o for i, o in enumerate(operations) if i or o.late)
+    return any(o.mentions(name) for o in late)
 
 
 def operations_of(printer: NumpyPrinter, expr: Expr) -> list[Operation]:
@@ -178,19 +180,19 @@ def _power(printer: NumpyPrinter, expr: Expr) -> list[Operation] | None:
     return steps
 
 
-def _apply(printer: NumpyPrinter, expr: Expr) -> list[Operation] | None:
+def _apply(printer: NumpyPrinter, expr: Expr) -> list[Operation]:
     """Scalar functions read their argument after they began to write: never from there."""
     name = printer.function_with_out(expr)
-    if name is None:
-        return None
-    return [Operation(name, tuple(_text(printer, a, expr.shape) for a in expr.args))]
+    operands = tuple(_text(printer, a, expr.shape) for a in expr.args)
+    return [Operation(name, operands, late=True)]
 
 
 def _target_product(printer: NumpyPrinter, expr: Expr) -> list[Operation]:
     target, value = expr.args
     printer.helpers.add("_target_product")
     steps, second = _start(printer, value, expr.shape)
-    return [*steps, Operation("_target_product", (_text(printer, target, expr.shape), second))]
+    operands = (_text(printer, target, expr.shape), second)
+    return [*steps, Operation("_target_product", operands, late=True)]
 
 
 _RULES: dict[str, Callable[[NumpyPrinter, Expr], list[Operation] | None]] = {

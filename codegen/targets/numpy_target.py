@@ -22,24 +22,27 @@ from ..stable import StableScalar
 from ..templates import environment, relative_source
 from .heading import claims, equation_lines
 from .numpy_body import Body, only_in_blocks
+from .numpy_function import array_function
 from .numpy_printer import NumpyPrinter
-from .numpy_scalar import array_function
 
 _DEPENDENCIES = {
     "_targets": ("_OneHot",), "_sampled_product": ("_entry_blocks",), "_sparse_product": ("_entry_blocks",),
     "_pattern": ("_index_array", "_rising"),
-    "_check": ("_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
+    "_check": ("_checked", "_dtype", "_disagreement", "_in_row_order"), "_deliver": ("_check_out",),
     "_result": ("_check_out",), "_erfc": ("_polynomial",), "_erf": ("_erfc", "_polynomial"),
     "_positive": ("_number",), "_nonnegative": ("_number",), "_unit": ("_number",), "_share": ("_number",),
     "_real": ("_number",), "_target_sum": ("_target_product",),
 }  # fmt: skip
+# Entries; one megabyte of float32. Smaller blocks lose more in calls than they gain in the cache;
+# where several values live at once, memory counts for more.
+BLOCK, SMALL_BLOCK = 262144, 65536
 _HELPER_ORDER = (
-    "_targets", "_OneHot", "_check", "_dtype", "_disagreement", "_in_row_order", "_positive", "_nonnegative",
-    "_unit", "_share", "_real", "_number", "_scale", "_buffers", "_result", "_deliver", "_check_out",
-    "_row_blocks", "_shift", "_means", "_difference", "_first_maximum", "_target_sum", "_target_product", "_with_nan",
-    "_sigmoid", "_softplus", "_erf", "_erfc", "_polynomial",
-    "_pattern", "_index_array", "_rising", "_sparse_product", "_sampled_product", "_by_columns",
-    "_entry_blocks",
+    "_targets", "_OneHot", "_check", "_checked", "_dtype", "_disagreement", "_in_row_order",
+    "_positive", "_nonnegative", "_unit", "_share", "_real", "_number", "_scale", "_buffers", "_result",
+    "_deliver", "_check_out", "_row_blocks", "_shift", "_row_sums", "_first", "_means", "_difference",
+    "_first_maximum", "_target_sum", "_target_product", "_bounded", "_with_nan", "_sigmoid", "_softplus",
+    "_erf", "_erfc", "_polynomial", "_pattern", "_index_array", "_rising", "_sparse_product", "_sampled_product",
+    "_by_columns", "_entry_blocks",
 )  # fmt: skip
 
 
@@ -73,16 +76,21 @@ class _Module:
         pattern = pattern_of(self._program)
         self._pattern = None if pattern is None else pattern.name
         self._functions: dict[str, StableScalar] = {}
+        self._broadcasting: set[str] = set()
         self._helpers: set[str] = {"_check"}
 
     def source(self) -> str:
         forward, backward, vjp = self._forward(), self._backward(), self._vjp()
-        functions = [array_function(name, f, self._helpers) for name, f in self._functions.items()]
+        functions = [
+            array_function(name, f, self._helpers, name not in self._broadcasting)
+            for name, f in self._functions.items()
+        ]
         for name in sorted(self._helpers):
             self._helpers.update(_DEPENDENCIES.get(name, ()))
         template = environment().get_template("numpy/helpers.py.j2").module
         helpers = [str(getattr(template, name[1:])()) for name in _HELPER_ORDER if name in self._helpers]
-        helpers += self._tables()
+        several = self._program.is_loss or any(f["temporaries"] > 1 for f in functions)
+        helpers += self._tables(SMALL_BLOCK if several else BLOCK)
         return environment().get_template("numpy/layer.py.j2").render(
             name=self._program.name, title=self._program.title, source=relative_source(self._program),
             equations=equation_lines(self._derivation), claims=claims(self._derivation),
@@ -90,12 +98,16 @@ class _Module:
             output=self._program.output_name, functions=functions, helpers=helpers,
         )  # fmt: skip
 
-    def _tables(self) -> list[str]:
+    def _tables(self, block: int) -> list[str]:
         precise = sorted(self._kernel.precise & set(self._kernel.saved))
-        tables = [f"_FLOAT64 = frozenset({{{', '.join(map(repr, precise))}}})" if precise
+        tables = ["_DOUBLE = np.dtype(np.float64)", "_DTYPES = (np.dtype(np.float32), _DOUBLE)"]
+        if self._helpers & {"_row_blocks", "_targets"}:
+            tables.append(f"_BLOCK = {block}")
+        tables += [f"_FLOAT64 = frozenset({{{', '.join(map(repr, precise))}}})" if precise
                   else "_FLOAT64: frozenset[str] = frozenset()"]  # fmt: skip
         for name, helper, values in (
-            ("_ERFC", "_erfc", erfc_coefficients()), ("_ERF", "_erf", erf_coefficients())
+            ("_ERFC", "_erfc", erfc_coefficients()), ("_ERFC_FLOAT32", "_erfc", erfc_coefficients("float32")),
+            ("_ERF", "_erf", erf_coefficients()),
         ):  # fmt: skip
             if helper in self._helpers:
                 lines = "".join(f"    {value!r},\n" for value in values)
@@ -218,7 +230,14 @@ class _Module:
         ]  # fmt: skip
         checked = [item for item in checked if item not in targets and item[0] != self._pattern]
         names = ", ".join(name for name, _ in checked)
-        lines.append(f"[{names}], dtype, sizes = _check(")
+        wanted = _sizes_used(routine, self._program) | self._sizes_refused(routine)
+        wanted |= {d for _, dims in targets for d in dims}
+        pattern: tuple[str, ...] = ()
+        if self._pattern is not None and self._pattern in dict(arrays):
+            pattern = (*dict(arrays)[self._pattern], ENTRIES)
+        met = dict.fromkeys(d for _, dims in checked for d in dims)
+        sizes = ", ".join(d if d in wanted or d in pattern else "_" for d in met)
+        lines.append(f"[{names}], dtype, [{sizes}] = _check(")
         for name, dims in checked:
             inner = ", ".join(f'"{d}"' for d in dims) + ("," if len(dims) == 1 else "")
             lines.append(f'    ("{name}", {name}, ({inner})),')
@@ -226,20 +245,16 @@ class _Module:
         for name in scalars:
             self._helpers.add("_number")
             lines.append(f'{name} = dtype.type(_number("{name}", {name}))')
-        if self._pattern is not None and self._pattern in dict(arrays):
+        if pattern:
             self._helpers.add("_pattern")
-            rows, cols = dict(arrays)[self._pattern]
-            lines.append(f'indices, indptr = _pattern(indices, indptr, sizes, "{rows}", "{cols}", "{ENTRIES}")')
-            checked.append((self._pattern, (rows, cols)))
-        wanted = _sizes_used(routine, self._program)
-        available = [d for d in self._program.sizes if any(d in dims for _, dims in checked)]
-        used = [d for d in available if d in wanted]
-        if used:
-            values = ", ".join(f'sizes["{d}"]' for d in used)
-            lines.append(f"{', '.join(used)} = {values}")
+            given = ", ".join(d if d in met else "None" for d in pattern)
+            lines.append(f"indices, indptr = _pattern(indices, indptr, {given})")
+            rows, _, entries = pattern
+            counted = {rows: "len(indptr) - 1", entries: "len(indices)"}
+            lines += [f"{d} = {n}" for d, n in counted.items() if d in wanted and d not in met]
         for name, dims in targets:
             self._helpers.add("_targets")
-            shape = ", ".join(f'sizes["{d}"]' for d in dims)
+            shape = ", ".join(dims)
             whole = "" if only_in_blocks(routine, name) else "[:]"
             owners = " and ".join(n for n, d in checked if set(d) & set(dims))
             call = f'_targets("{name}", {name}, ({shape}), dtype, "{owners}")'
@@ -263,6 +278,11 @@ class _Module:
             lines.append(f'{item.name} = _{item.domain}("{item.name}", {item.name})')
         return lines
 
+    def _sizes_refused(self, routine: Routine) -> set[str]:
+        """The number of samples, where forward refuses some."""
+        refuses = self._program.is_loss or needs_two_samples(self._program)
+        return {self._program.sizes[0]} if refuses and routine is self._kernel.forward else set()
+
     def _data_checks(self) -> list[str]:
         """Domains of data, and the smallest batch."""
         lines = []
@@ -274,7 +294,7 @@ class _Module:
         arrays = [i for i in self._program.inputs if i.is_array and width(i.shape)]
         samples = self._program.sizes[0]
         data = next(i for i in arrays if samples in i.shape)
-        count, found = f'sizes["{samples}"]', f"got {data.name} {{{data.name}.shape}}"
+        count, found = samples, f"got {data.name} {{{data.name}.shape}}"
         if self._program.is_loss:
             lines += _refusal(f"{count} == 0", "at least one sample", found)
         if needs_two_samples(self._program):
@@ -283,8 +303,9 @@ class _Module:
 
     def _routine(self, routine: Routine, tuple_name: str | None) -> list[str]:
         body = Body(
-            routine, self._kernel.precise, self._functions, self._helpers, self._pattern
-        )
+            routine, self._kernel.precise, self._functions, self._helpers, self._broadcasting,
+            self._pattern,
+        )  # fmt: skip
         return body.lines(tuple_name)
 
 

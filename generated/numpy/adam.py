@@ -29,7 +29,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "adam"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Update(NamedTuple):
@@ -54,7 +53,7 @@ def initial_state(theta: Array) -> State:
     return State(np.zeros(shape, dtype), np.zeros(shape, dtype))
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def update(
     theta: Array,
     g: Array,

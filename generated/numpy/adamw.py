@@ -28,7 +28,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "adamw"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Update(NamedTuple):
@@ -53,7 +52,7 @@ def initial_state(theta: Array) -> State:
     return State(np.zeros(shape, dtype), np.zeros(shape, dtype))
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def update(
     theta: Array,
     g: Array,

@@ -25,7 +25,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "batchnorm"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Forward(NamedTuple):
@@ -44,7 +43,7 @@ class Gradients(NamedTuple):
     Dbeta: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out: Any = None) -> Forward:
     """Batch normalisation: every column of X is centred and scaled over the batch.
 
@@ -56,33 +55,34 @@ def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, gamma, beta], dtype, sizes = _check(
+    [X, gamma, beta], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
         ("gamma", gamma, ("K",)),
         ("beta", beta, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     epsilon = _positive("epsilon", epsilon)
-    if sizes["N"] == 1:
+    if N == 1:
         raise ValueError(f"{_LAYER}: expected more than one sample, got X {X.shape}")
     out_Y, out_mu, out_inv_std = _buffers(out, ("Y", "mu", "inv_std"))
-    mu = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        mu += (X[rows] - X[:1]).sum(axis=0)
-    mu /= max(N, 1)
-    mu += X[:1].sum(axis=0)
     Y = _result(out_Y, "Y", (N, K), dtype, X, gamma, beta)
+    drift = np.zeros(K)
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        shifted = np.subtract(X_rows, X[:1], out=Y_rows)
+        drift += shifted.sum(axis=0)
+    drift /= max(N, 1)
+    drift = drift.astype(dtype, copy=False)
+    mu = _first(X, axis=0) + drift
     var = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu, out=Y[rows])
+    for [Y_rows] in _row_blocks(N, K, Y):
+        shifted = Y_rows
+        R = np.subtract(shifted, drift, out=Y_rows)
         var += np.einsum("nk,nk->k", R, R)
     var /= max(N, 1)
     inv_std = (1 / np.sqrt(var + epsilon)).astype(dtype, copy=False)
-    for rows in _row_blocks(N, K):
-        R = Y[rows]
-        Z = np.multiply(inv_std, R, out=Y[rows])
-        np.multiply(gamma, Z, out=Y[rows])
-        np.add(Y[rows], beta, out=Y[rows])
+    for [Y_rows] in _row_blocks(N, K, Y):
+        R = Y_rows
+        np.multiply(gamma * inv_std, R, out=Y_rows)
+        np.add(Y_rows, beta, out=Y_rows)
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("mu", mu, out_mu),
@@ -90,37 +90,36 @@ def forward(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out:
     )
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, gamma: Array, inv_std: Array, mu: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, gamma, inv_std, mu as `forward` got or returned them. Returns DX, Dgamma and Dbeta.
     """
-    [DY, X, gamma, inv_std, mu], dtype, sizes = _check(
+    [DY, X, gamma, inv_std, mu], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
         ("gamma", gamma, ("K",)),
         ("inv_std", inv_std, ("K",)),
         ("mu", mu, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     out_DX, out_Dgamma, out_Dbeta = _buffers(out, ("DX", "Dgamma", "Dbeta"))
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X, gamma, inv_std, mu)
-    Dgamma = np.zeros(K)
+    sum_R_DY = np.zeros(K)
     Dbeta = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        R = _difference(X[rows], mu, out=DX[rows])
-        Z = np.multiply(inv_std, R, out=DX[rows])
-        Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
-        Dbeta += DY[rows].sum(axis=0)
-    Dgamma = Dgamma.astype(dtype, copy=False)
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        R = _difference(X_rows, mu, out=DX_rows)
+        sum_R_DY += np.einsum("nk,nk->k", R, DY_rows)
+        Dbeta += DY_rows.sum(axis=0)
+    sum_R_DY = sum_R_DY.astype(dtype, copy=False)
     Dbeta = Dbeta.astype(dtype, copy=False)
-    for rows in _row_blocks(N, K):
-        Z = DX[rows]
-        np.multiply(Dgamma / N, Z, out=DX[rows])
-        np.subtract(DY[rows], DX[rows], out=DX[rows])
-        np.subtract(DX[rows], Dbeta / N, out=DX[rows])
-        np.multiply(DX[rows], gamma * inv_std, out=DX[rows])
+    Dgamma = inv_std * sum_R_DY
+    for DX_rows, DY_rows in _row_blocks(N, K, DX, DY):
+        R = DX_rows
+        np.multiply(Dgamma * inv_std / N, R, out=DX_rows)
+        np.subtract(DY_rows, DX_rows, out=DX_rows)
+        np.subtract(DX_rows, Dbeta / N, out=DX_rows)
+        np.multiply(DX_rows, gamma * inv_std, out=DX_rows)
     return Gradients(
         _deliver("DX", DX, out_DX),
         _deliver("Dgamma", Dgamma, out_Dgamma),
@@ -141,8 +140,26 @@ def vjp(X: Array, gamma: Array, beta: Array, epsilon: float = 1e-05) -> tuple[An
     return Y, pullback
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -158,7 +175,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -258,21 +275,38 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+def _first(block: Array, axis: int) -> Array:
+    """The first row or column in float64; zeros where there is none."""
+    if not block.shape[axis]:
+        return np.zeros(block.shape[1 - axis])
+    return (block[:, 0] if axis else block[0]).astype(np.float64)
 
 
 def _difference(block: Array, offset: Array, out: Any = None) -> Array:
     """block - offset with the accuracy of a float64 offset, in the dtype of the block."""
-    high = offset.astype(block.dtype)
+    high = offset.astype(block.dtype, copy=False)
     result = np.subtract(block, high, out=out)
     if block.dtype != offset.dtype:
-        result -= (offset - high).astype(block.dtype)
+        result -= np.subtract(offset, high, out=high, casting="same_kind")
     return result
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64 = frozenset({'mu'})

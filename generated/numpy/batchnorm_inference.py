@@ -22,7 +22,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "batchnorm_inference"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Forward(NamedTuple):
@@ -40,7 +39,7 @@ class Gradients(NamedTuple):
     Dbeta: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, mean: Array, variance: Array, gamma: Array, beta: Array, epsilon: float = 1e-05, *, out: Any = None) -> Forward:
     """Batch normalisation at inference: the statistics are running averages, not the batch's.
 
@@ -54,55 +53,53 @@ def forward(X: Array, mean: Array, variance: Array, gamma: Array, beta: Array, e
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, mean, variance, gamma, beta], dtype, sizes = _check(
+    [X, mean, variance, gamma, beta], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
         ("mean", mean, ("K",)),
         ("variance", variance, ("K",)),
         ("gamma", gamma, ("K",)),
         ("beta", beta, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     epsilon = _positive("epsilon", epsilon)
     if (variance < 0).any():
         raise ValueError(f"{_LAYER}: expected variance >= 0, got {variance.min()}")
     out_Y, out_inv_std = _buffers(out, ("Y", "inv_std"))
     inv_std = 1 / np.sqrt(variance + epsilon)
     Y = _result(out_Y, "Y", (N, K), dtype, X, mean, variance, gamma, beta)
-    for rows in _row_blocks(N, K):
-        Z = np.subtract(X[rows], mean, out=Y[rows])
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        Z = np.subtract(X_rows, mean, out=Y_rows)
         Z *= inv_std
-        np.multiply(gamma, Z, out=Y[rows])
-        np.add(Y[rows], beta, out=Y[rows])
+        np.multiply(gamma, Z, out=Y_rows)
+        np.add(Y_rows, beta, out=Y_rows)
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("inv_std", inv_std, out_inv_std),
     )
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, mean: Array, gamma: Array, inv_std: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, mean, gamma, inv_std as `forward` got or returned them. Returns DX, Dgamma and Dbeta.
     """
-    [DY, X, mean, gamma, inv_std], dtype, sizes = _check(
+    [DY, X, mean, gamma, inv_std], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
         ("mean", mean, ("K",)),
         ("gamma", gamma, ("K",)),
         ("inv_std", inv_std, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     out_DX, out_Dgamma, out_Dbeta = _buffers(out, ("DX", "Dgamma", "Dbeta"))
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X, mean, gamma, inv_std)
     Dgamma = np.zeros(K)
     Dbeta = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        np.multiply(gamma * inv_std, DY[rows], out=DX[rows])
-        Z = X[rows] - mean
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        Z = np.subtract(X_rows, mean, out=DX_rows)
         Z *= inv_std
-        Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
-        Dbeta += DY[rows].sum(axis=0)
+        Dgamma += np.einsum("nk,nk->k", Z, DY_rows)
+        Dbeta += DY_rows.sum(axis=0)
+        np.multiply(gamma * inv_std, DY_rows, out=DX_rows)
     Dgamma = Dgamma.astype(dtype, copy=False)
     Dbeta = Dbeta.astype(dtype, copy=False)
     return Gradients(
@@ -125,8 +122,26 @@ def vjp(X: Array, mean: Array, variance: Array, gamma: Array, beta: Array, epsil
     return Y, pullback
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -142,7 +157,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -242,12 +257,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

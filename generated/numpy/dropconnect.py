@@ -20,7 +20,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "dropconnect"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Gradients(NamedTuple):
@@ -31,7 +30,7 @@ class Gradients(NamedTuple):
     Db: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, W: Array, b: Array, R: Array, *, out: Any = None) -> Array:
     """DropConnect: the weights of a linear layer are multiplied by a given random matrix R.
 
@@ -44,42 +43,40 @@ def forward(X: Array, W: Array, b: Array, R: Array, *, out: Any = None) -> Array
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, W, b, R], dtype, sizes = _check(
+    [X, W, b, R], dtype, [N, D, K] = _check(
         ("X", X, ("N", "D")),
         ("W", W, ("K", "D")),
         ("b", b, ("K",)),
         ("R", R, ("K", "D")),
     )
-    N, D, K = sizes["N"], sizes["D"], sizes["K"]
     R_W = _result(None, "R_W", (K, D), dtype)
-    for rows in _row_blocks(K, D):
-        np.multiply(W[rows], R[rows], out=R_W[rows])
+    for R_rows, R_W_rows, W_rows in _row_blocks(K, D, R, R_W, W):
+        np.multiply(W_rows, R_rows, out=R_W_rows)
     Y = _result(out, "Y", (N, K), dtype, X, W, b, R)
     np.matmul(X, R_W.T, out=Y)
     np.add(Y, b, out=Y)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, W: Array, R: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, W, R as `forward` got or returned them. Returns DX, DW and Db.
     """
-    [DY, X, W, R], dtype, sizes = _check(
+    [DY, X, W, R], dtype, [N, K, D] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "D")),
         ("W", W, ("K", "D")),
         ("R", R, ("K", "D")),
     )
-    N, D, K = sizes["N"], sizes["D"], sizes["K"]
     out_DX, out_DW, out_Db = _buffers(out, ("DX", "DW", "Db"))
     R_W = _result(None, "R_W", (K, D), dtype)
-    for rows in _row_blocks(K, D):
-        np.multiply(W[rows], R[rows], out=R_W[rows])
+    for R_rows, R_W_rows, W_rows in _row_blocks(K, D, R, R_W, W):
+        np.multiply(W_rows, R_rows, out=R_W_rows)
     Db = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        Db += DY[rows].sum(axis=0)
+    for [DY_rows] in _row_blocks(N, K, DY):
+        Db += DY_rows.sum(axis=0)
     Db = Db.astype(dtype, copy=False)
     DW = _result(out_DW, "DW", (K, D), dtype, DY, X, W, R)
     np.matmul(DY.T, X, out=DW)
@@ -106,8 +103,26 @@ def vjp(X: Array, W: Array, b: Array, R: Array) -> tuple[Any, Callable[[Any], An
     return Y, pullback
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -123,7 +138,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -206,12 +221,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -18,10 +18,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "elu"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
     """The exponential linear unit: negative entries approach -alpha.
 
@@ -31,32 +30,31 @@ def forward(X: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     alpha = _positive("alpha", alpha)
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        Y[rows] = _elu(X[rows], alpha)
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _elu(X_rows, alpha, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, Y: Array, alpha: float = 1.0, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
     Needs Y as `forward` got or returned them. Returns DX.
     """
-    [DY, Y], dtype, sizes = _check(
+    [DY, Y], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("Y", Y, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     alpha = _positive("alpha", alpha)
     DX = _result(out, "DX", (N, K), dtype, DY, Y)
-    for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _elu_slope(Y[rows], alpha), out=DX[rows])
+    for DX_rows, DY_rows, Y_rows in _row_blocks(N, K, DX, DY, Y):
+        _elu_slope(Y_rows, alpha, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return _deliver("DX", DX, out)
 
 
@@ -73,18 +71,41 @@ def vjp(X: Array, alpha: float = 1.0) -> tuple[Any, Callable[[Any], Any]]:
     return Y, pullback
 
 
-def _elu(x, alpha):
+def _elu(x, alpha, out=None):
     """Piecewise((x, x > 0), (alpha*(exp(x) - 1), True)) in a form that stays finite."""
-    return np.where(x > 0, x, alpha * np.expm1(x))
+    value = np.expm1(x, out=out)
+    value *= alpha
+    np.copyto(value, x, where=x > 0)
+    return value
 
 
-def _elu_slope(y, alpha):
+def _elu_slope(y, alpha, out=None):
     """Piecewise((1, y > 0), (alpha + y, True))."""
-    return np.where(y > 0, 1, alpha + y)
+    value = np.add(y, alpha, out=out)
+    np.copyto(value, 1, where=y > 0)
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -100,7 +121,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -187,12 +208,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -17,10 +17,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "gelu"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, *, out: Any = None) -> Array:
     """The Gaussian error linear unit: x times the normal distribution function.
 
@@ -30,31 +29,29 @@ def forward(X: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        _gelu(X[rows], out=Y[rows])
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _gelu(X_rows, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
     Needs X as `forward` got or returned them. Returns DX.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, X], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, X)
-    for rows in _row_blocks(N, K):
-        _gelu_prime(X[rows], out=DX[rows])
-        np.multiply(DX[rows], DY[rows], out=DX[rows])
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        _gelu_prime(X_rows, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return _deliver("DX", DX, out)
 
 
@@ -73,19 +70,47 @@ def vjp(X: Array) -> tuple[Any, Callable[[Any], Any]]:
 
 def _gelu(x, out=None):
     """x*(erf(sqrt(2)*x/2) + 1)/2 in a form that stays finite."""
-    x = np.maximum(x, -10000)
-    return np.multiply(0.5 * x, _erfc(-0.7071067811865476 * x), out=out)
+    x = _bounded(x, -10000, np.inf)
+    value = _erfc(x, -0.7071067811865476, out=out)
+    value *= 0.5
+    value *= x
+    return value
 
 
 def _gelu_prime(x, out=None):
     """sqrt(2)*x*exp(-x**2/2)/(2*sqrt(pi)) + erf(sqrt(2)*x/2)/2 + 1/2 in a form that stays finite."""
-    x = np.maximum(x, -10000)
-    x = np.minimum(x, 10000)
-    return np.add(0.3989422804014327 * x * np.exp(-0.5 * (x * x)), 0.5 * _erfc(-0.7071067811865476 * x), out=out)
+    x = _bounded(x, -10000, 10000)
+    value = _erfc(x, -0.7071067811865476, out=out)
+    value *= 0.5
+    term = np.square(x)
+    term *= -0.5
+    np.exp(term, out=term)
+    term *= 0.3989422804014327
+    term *= x
+    value += term
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -101,7 +126,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -171,63 +196,105 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
-def _erfc(x: Array) -> Array:
-    """1 - erf(x), accurate relative to its value, computed in float64."""
-    size = np.abs(x, dtype=np.float64)
-    t = 2 / (2 + size)
-    tail = _polynomial(2 * t - 1, _ERFC)
-    tail *= t
-    np.multiply(size, -size, out=size)
-    tail *= np.exp(size, out=size)
-    np.subtract(2, tail, out=tail, where=x < 0)
-    return tail.astype(x.dtype, copy=False)
+def _bounded(x: Array, lower: float, upper: float) -> Array:
+    """x within bounds beyond which the function no longer changes: x itself where it is within."""
+    if lower <= x.min(initial=0) and x.max(initial=0) <= upper:
+        return x
+    return np.clip(x, lower, upper)
 
 
-def _polynomial(u: Array, coefficients: tuple[float, ...]) -> Array:
+def _erfc(x: Array, factor: float = 1.0, out: Any = None) -> Array:
+    """1 - erf(factor * x), accurate relative to its value but for the rounding of its exponent."""
+    u = np.multiply(x, factor, out=np.empty_like(x))
+    np.abs(u, out=u)
+    u += 2
+    np.divide(4, u, out=u)
+    u -= 1
+    tail = _polynomial(u, _ERFC_FLOAT32 if u.dtype == np.float32 else _ERFC, out)
+    u += 1
+    tail *= u
+    np.multiply(x, factor, out=u)
+    np.multiply(u, u, out=u)
+    np.negative(u, out=u)
+    np.exp(u, out=u)
+    tail *= u
+    u[...] = x < 0 if factor > 0 else x > 0
+    u += u
+    np.subtract(u, tail, out=tail)  # 2 - tail on the left, -tail on the right
+    return np.abs(tail, out=tail)
+
+
+def _polynomial(u: Array, coefficients: tuple[float, ...], out: Any = None) -> Array:
     """A polynomial by Horner's rule, its lowest coefficient first."""
-    value = np.full_like(u, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
+    value = np.multiply(u, coefficients[-1], out=np.empty_like(u) if out is None else out)
+    value += coefficients[-2]
+    for coefficient in reversed(coefficients[:-2]):
         value *= u
         value += coefficient
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()
 
 
 _ERFC = (
-    0.5107913526210115,
-    0.34358034220690514,
-    0.13973604627801475,
-    0.01822111575345904,
-    -0.010755330944036532,
-    -0.0032395925345820673,
-    0.0015453060141013286,
-    0.0004186480432791111,
-    -0.0003315365766901461,
-    -1.7185831874889752e-05,
-    7.223418829504806e-05,
-    -1.707378113381891e-05,
-    -1.084298532996441e-05,
-    8.057875867147328e-06,
-    -5.77642361151144e-07,
-    -1.8150355080541411e-06,
-    1.0305699215291127e-06,
-    -1.3754508233223276e-08,
-    -3.262460935296693e-07,
-    1.7867229479172192e-07,
-    3.600084529208132e-08,
-    -6.965842943411431e-08,
-    6.520434614401018e-09,
-    1.3216325517640965e-08,
-    -1.9111737286078083e-09,
-    -1.0590333143585076e-09,
+    0.25539567631050575,
+    0.17179017110345257,
+    0.06986802313900738,
+    0.00911055787672952,
+    -0.005377665472018266,
+    -0.0016197962672910337,
+    0.0007726530070506643,
+    0.00020932402163955556,
+    -0.00016576828834507305,
+    -8.592915937444876e-06,
+    3.611709414752403e-05,
+    -8.536890566909455e-06,
+    -5.421492664982205e-06,
+    4.028937933573664e-06,
+    -2.88821180575572e-07,
+    -9.075177540270706e-07,
+    5.152849607645563e-07,
+    -6.877254116611638e-09,
+    -1.6312304676483465e-07,
+    8.933614739586096e-08,
+    1.800042264604066e-08,
+    -3.4829214717057153e-08,
+    3.260217307200509e-09,
+    6.6081627588204826e-09,
+    -9.555868643039041e-10,
+    -5.295166571792538e-10,
+)
+
+
+_ERFC_FLOAT32 = (
+    0.2553956784579726,
+    0.17179015935548242,
+    0.06986786676096457,
+    0.009110834714193928,
+    -0.005375813093292294,
+    -0.0016217259590498544,
+    0.0007645785803818464,
+    0.0002153352442179299,
+    -0.00014969135603578264,
+    -1.830093847189751e-05,
+    2.1080598598194072e-05,
 )

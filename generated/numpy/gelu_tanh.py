@@ -17,10 +17,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "gelu_tanh"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, *, out: Any = None) -> Array:
     """The Gaussian error linear unit with its published approximation by a hyperbolic tangent.
 
@@ -30,31 +29,29 @@ def forward(X: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        _gelu_tanh(X[rows], out=Y[rows])
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _gelu_tanh(X_rows, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
     Needs X as `forward` got or returned them. Returns DX.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, X], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, X)
-    for rows in _row_blocks(N, K):
-        _gelu_tanh_prime(X[rows], out=DX[rows])
-        np.multiply(DX[rows], DY[rows], out=DX[rows])
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        _gelu_tanh_prime(X_rows, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return _deliver("DX", DX, out)
 
 
@@ -73,20 +70,62 @@ def vjp(X: Array) -> tuple[Any, Callable[[Any], Any]]:
 
 def _gelu_tanh(x, out=None):
     """x*(tanh(sqrt(2)*(8943*x**3/200000 + x)/sqrt(pi)) + 1)/2."""
-    x = np.maximum(x, -10000)
-    return np.multiply(0.5 * x, (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x)))), out=out)
+    x = _bounded(x, -10000, np.inf)
+    value = np.square(x, out=out)
+    value *= x
+    value *= 0.044715
+    value += x
+    value *= 0.7978845608028654
+    np.tanh(value, out=value)
+    value += 1
+    value *= 0.5
+    value *= x
+    return value
 
 
 def _gelu_tanh_prime(x, out=None):
     """sqrt(2)*x*(1 - tanh(sqrt(2)*(8943*x**3/200000 + x)/sqrt(pi))**2)*(26829*x**2/200000 + 1)/(2*sqrt(pi)) + tanh(sqrt(2)*(8943*x**3/200000 + x)/sqrt(pi))/2 + 1/2 in a form that stays finite."""
-    x = np.maximum(x, -10000)
-    x = np.minimum(x, 10000)
-    tanh = np.tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x)))
-    return np.add(0.5 + 0.5 * tanh, 0.3989422804014327 * x * (1 - tanh * tanh) * (1 + 0.134145 * (x * x)), out=out)
+    x = _bounded(x, -10000, 10000)
+    tanh = np.square(x)
+    tanh *= x
+    tanh *= 0.044715
+    tanh += x
+    tanh *= 0.7978845608028654
+    np.tanh(tanh, out=tanh)
+    value = np.square(tanh, out=out)
+    np.subtract(1, value, out=value)
+    value *= 0.3989422804014327
+    value *= x
+    factor = np.square(x)
+    factor *= 0.134145
+    factor += 1
+    value *= factor
+    value += 0.5
+    np.multiply(0.5, tanh, out=factor)
+    value += factor
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -102,7 +141,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -172,12 +211,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+def _bounded(x: Array, lower: float, upper: float) -> Array:
+    """x within bounds beyond which the function no longer changes: x itself where it is within."""
+    if lower <= x.min(initial=0) and x.max(initial=0) <= upper:
+        return x
+    return np.clip(x, lower, upper)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

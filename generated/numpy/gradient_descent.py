@@ -18,7 +18,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "gradient_descent"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class State(NamedTuple):
@@ -31,7 +30,7 @@ def initial_state(theta: Array) -> State:
     return State()
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def update(
     theta: Array,
     g: Array,

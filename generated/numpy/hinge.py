@@ -21,10 +21,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "hinge"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> Any:
     """The hinge loss: the score of every class has its sign and a size of at least 1, or costs.
 
@@ -35,44 +34,43 @@ def forward(Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Z], dtype, sizes = _check(
+    [Z], dtype, [N, K] = _check(
         ("Z", Z, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Z")
-    if sizes["N"] == 0:
+    T = _targets("T", T, (N, K), dtype, "Z")
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Z {Z.shape}")
     scale = _scale(reduction, N * K)
     sum_margin = 0.0
-    for rows in _row_blocks(N, K):
-        S = 2 * T[rows]
+    for T_rows, Z_rows in _row_blocks(N, K, T, Z):
+        S = 2 * T_rows
         S -= 1
-        margin = np.multiply(Z[rows], S, out=S)
+        margin = np.multiply(Z_rows, S, out=S)
         sum_margin += _shortfall(margin).sum(dtype=np.float64)
     L = sum_margin * scale
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Z, T as `forward` got or returned them. Returns DZ.
     """
-    [Z], dtype, sizes = _check(
+    [Z], dtype, [N, K] = _check(
         ("Z", Z, ("N", "K")),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Z")
+    T = _targets("T", T, (N, K), dtype, "Z")
     scale = _scale(reduction, N * K)
     DZ = _result(out, "DZ", (N, K), dtype, Z, T)
-    for rows in _row_blocks(N, K):
-        S = 2 * T[rows]
+    for DZ_rows, T_rows, Z_rows in _row_blocks(N, K, DZ, T, Z):
+        S = 2 * T_rows
         S -= 1
-        margin = np.multiply(Z[rows], S, out=DZ[rows])
-        np.multiply(scale * DL, _shortfall_prime(margin), out=DZ[rows])
-        np.multiply(DZ[rows], S, out=DZ[rows])
+        margin = Z_rows * S
+        _shortfall_prime(margin, out=DZ_rows)
+        np.multiply(DZ_rows, scale * DL, out=DZ_rows)
+        np.multiply(DZ_rows, S, out=DZ_rows)
     return _deliver("DZ", DZ, out)
 
 
@@ -89,14 +87,21 @@ def vjp(Z: Array, T: Array, *, reduction: str = "mean") -> tuple[Any, Callable[[
     return L, pullback
 
 
-def _shortfall(margin):
+def _shortfall(margin, out=None):
     """Piecewise((1 - margin, margin < 1), (0, True))."""
-    return _with_nan(np.where(margin < 1, 1 - margin, 0).astype(margin.dtype, copy=False), margin)
+    value = np.empty_like(margin) if out is None else out
+    value[...] = 0
+    branch = np.subtract(1, margin)
+    np.copyto(value, branch, where=margin < 1)
+    return _with_nan(value, margin)
 
 
-def _shortfall_prime(margin):
+def _shortfall_prime(margin, out=None):
     """Piecewise((-1, margin < 1), (0, True))."""
-    return _with_nan(np.where(margin < 1, -1, 0).astype(margin.dtype, copy=False), margin)
+    value = np.empty_like(margin) if out is None else out
+    value[...] = 0
+    np.copyto(value, -1, where=margin < 1)
+    return _with_nan(value, margin)
 
 
 def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: str) -> Any:
@@ -121,7 +126,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -137,8 +143,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -154,7 +178,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -244,19 +268,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -20,10 +20,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "huber"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, delta: float = 1.0, *, reduction: str = "mean", out: Any = None) -> Any:
     """The Huber loss: half the squared error where it is at most delta, linear beyond.
 
@@ -34,41 +33,40 @@ def forward(Y: Array, T: Array, delta: float = 1.0, *, reduction: str = "mean", 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y], dtype, sizes = _check(
+    [Y], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y")
+    T = _targets("T", T, (N, K), dtype, "Y")
     delta = _positive("delta", delta)
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     scale = _scale(reduction, N * K)
     sum_R_delta = 0.0
-    for rows in _row_blocks(N, K):
-        R = Y[rows] - T[rows]
+    for T_rows, Y_rows in _row_blocks(N, K, T, Y):
+        R = Y_rows - T_rows
         sum_R_delta += _huber_penalty(R, delta).sum(dtype=np.float64)
     L = sum_R_delta * scale
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Y: Array, T: Array, delta: float = 1.0, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Y, T as `forward` got or returned them. Returns DY.
     """
-    [Y], dtype, sizes = _check(
+    [Y], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y")
+    T = _targets("T", T, (N, K), dtype, "Y")
     delta = _positive("delta", delta)
     scale = _scale(reduction, N * K)
     DY = _result(out, "DY", (N, K), dtype, Y, T)
-    for rows in _row_blocks(N, K):
-        R = np.subtract(Y[rows], T[rows], out=DY[rows])
-        np.multiply(scale * DL, _huber_penalty_prime_r(R, delta), out=DY[rows])
+    for DY_rows, T_rows, Y_rows in _row_blocks(N, K, DY, T, Y):
+        R = Y_rows - T_rows
+        _huber_penalty_prime_r(R, delta, out=DY_rows)
+        np.multiply(DY_rows, scale * DL, out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -85,14 +83,28 @@ def vjp(Y: Array, T: Array, delta: float = 1.0, *, reduction: str = "mean") -> t
     return L, pullback
 
 
-def _huber_penalty(r, delta):
+def _huber_penalty(r, delta, out=None):
     """Piecewise((delta*(-delta/2 + Piecewise((r, r > 0), (-r, r < 0), (0, True))), (delta < r) | (delta < -r)), (r**2/2, True))."""
-    return _with_nan(np.where((delta < r) | (delta < -r), delta * (np.where(r > 0, r, np.where(r < 0, -r, 0)) - 0.5 * delta), 0.5 * (r * r)).astype(r.dtype, copy=False), r)
+    value = np.square(r, out=out)
+    value *= 0.5
+    branch = np.full_like(r, 0)
+    np.copyto(branch, -r, where=r < 0)
+    np.copyto(branch, r, where=r > 0)
+    branch -= 0.5 * delta
+    branch *= delta
+    np.copyto(value, branch, where=(delta < r) | (delta < -r))
+    return _with_nan(value, r)
 
 
-def _huber_penalty_prime_r(r, delta):
+def _huber_penalty_prime_r(r, delta, out=None):
     """Piecewise((delta*Piecewise((1, r > 0), (-1, r < 0), (0, True)), (delta < r) | (delta < -r)), (r, True))."""
-    return _with_nan(np.where((delta < r) | (delta < -r), delta * np.where(r > 0, 1, np.where(r < 0, -1, 0)), r).astype(r.dtype, copy=False), r)
+    value = np.positive(r, out=out)
+    branch = np.full_like(r, 0)
+    np.copyto(branch, -1, where=r < 0)
+    np.copyto(branch, 1, where=r > 0)
+    branch *= delta
+    np.copyto(value, branch, where=(delta < r) | (delta < -r))
+    return _with_nan(value, r)
 
 
 def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: str) -> Any:
@@ -117,7 +129,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -133,8 +146,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -150,7 +181,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -248,19 +279,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -17,10 +17,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "log_sigmoid"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, *, out: Any = None) -> Array:
     """The logarithm of the logistic sigmoid.
 
@@ -30,31 +29,29 @@ def forward(X: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        _log_sigmoid(X[rows], out=Y[rows])
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _log_sigmoid(X_rows, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
     Needs X as `forward` got or returned them. Returns DX.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, X], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, X)
-    for rows in _row_blocks(N, K):
-        _log_sigmoid_prime(X[rows], out=DX[rows])
-        np.multiply(DX[rows], DY[rows], out=DX[rows])
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        _log_sigmoid_prime(X_rows, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return _deliver("DX", DX, out)
 
 
@@ -73,16 +70,39 @@ def vjp(X: Array) -> tuple[Any, Callable[[Any], Any]]:
 
 def _log_sigmoid(x, out=None):
     """-log(1 + exp(-x)) in a form that stays finite."""
-    return np.negative(_softplus(-x), out=out)
+    value = np.multiply(-1, x, out=out)
+    _softplus(value, out=value)
+    np.negative(value, out=value)
+    return value
 
 
 def _log_sigmoid_prime(x, out=None):
     """exp(-x)/(1 + exp(-x)) in a form that stays finite."""
-    return _sigmoid(-x, out=out)
+    value = np.multiply(-1, x, out=out)
+    _sigmoid(value, out=value)
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -98,7 +118,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -168,30 +188,41 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _sigmoid(x: Array, out: Any = None) -> Array:
     """1 / (1 + exp(-x)); where the exponential overflows the quotient is 0, as it should be."""
-    result = np.negative(x, out=np.empty_like(x) if out is None else out)
-    np.exp(result, out=result)
-    result += 1
-    return np.reciprocal(result, out=result)
+    value = np.negative(x, out=np.empty_like(x) if out is None else out)
+    np.exp(value, out=value)
+    value += 1
+    return np.reciprocal(value, out=value)
 
 
 def _softplus(x: Array, out: Any = None) -> Array:
     """log(1 + exp(x)), with exp of negative numbers only."""
-    result = np.abs(x, out=np.empty_like(x) if out is None else out)
-    np.negative(result, out=result)
-    np.exp(result, out=result)
-    np.log1p(result, out=result)
-    result += np.maximum(x, 0)
-    return result
+    positive = np.maximum(x, 0)
+    value = np.abs(x, out=np.empty_like(x) if out is None else out)
+    np.negative(value, out=value)
+    np.exp(value, out=value)
+    np.log1p(value, out=value)
+    value += positive
+    return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

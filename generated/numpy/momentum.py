@@ -23,7 +23,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "momentum"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Update(NamedTuple):
@@ -46,7 +45,7 @@ def initial_state(theta: Array) -> State:
     return State(np.zeros(shape, dtype))
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def update(
     theta: Array,
     g: Array,

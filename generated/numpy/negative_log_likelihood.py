@@ -20,7 +20,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "negative_log_likelihood"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Forward(NamedTuple):
@@ -30,7 +29,7 @@ class Forward(NamedTuple):
     likelihood: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> Forward:
     """The negative log-likelihood of the target classes under predicted probabilities.
 
@@ -41,20 +40,19 @@ def forward(Y: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y], dtype, sizes = _check(
+    [Y], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y")
-    if sizes["N"] == 0:
+    T = _targets("T", T, (N, K), dtype, "Y")
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     scale = _scale(reduction, N)
     out_L, out_likelihood = _buffers(out, ("L", "likelihood"))
     likelihood = _result(out_likelihood, "likelihood", (N,), dtype, Y, T)
     sum_log_likelihood = 0.0
-    for rows in _row_blocks(N, K):
-        likelihood[rows] = np.vecdot(Y[rows], T[rows])
-        log_likelihood = np.log(likelihood[rows])
+    for T_rows, Y_rows, likelihood_rows in _row_blocks(N, K, T, Y, likelihood):
+        likelihood_rows[...] = np.vecdot(Y_rows, T_rows)
+        log_likelihood = np.log(likelihood_rows)
         sum_log_likelihood += log_likelihood.sum(dtype=np.float64)
     L = -sum_log_likelihood * scale
     return Forward(
@@ -63,25 +61,24 @@ def forward(Y: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
     )
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, T: Array, likelihood: Array, Y: Array, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs T, likelihood, Y as `forward` got or returned them. Returns DY.
     """
-    [likelihood, Y], dtype, sizes = _check(
+    [likelihood, Y], dtype, [N, K] = _check(
         ("likelihood", likelihood, ("N",)),
         ("Y", Y, ("N", "K")),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "likelihood and Y")
+    T = _targets("T", T, (N, K), dtype, "likelihood and Y")
     scale = _scale(reduction, N)
     inv_likelihood = 1 / likelihood
     DY = _result(out, "DY", (N, K), dtype, T, likelihood, Y)
-    for rows in _row_blocks(N, K):
-        _target_product(T[rows], inv_likelihood[rows, None], out=DY[rows])
-        np.multiply(DY[rows], -scale * DL, out=DY[rows])
+    for DY_rows, T_rows, inv_likelihood_rows in _row_blocks(N, K, DY, T, inv_likelihood):
+        _target_product(T_rows, inv_likelihood_rows[:, None], out=DY_rows)
+        np.multiply(DY_rows, -scale * DL, out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -120,7 +117,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -136,8 +134,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -153,7 +169,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -256,12 +272,13 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _target_product(target: Array, value: Array, out: Any = None) -> Array:
@@ -270,6 +287,15 @@ def _target_product(target: Array, value: Array, out: Any = None) -> Array:
     if not np.isfinite(product).all():
         product[target == 0] = 0
     return product
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -24,7 +24,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "nesterov"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Update(NamedTuple):
@@ -47,7 +46,7 @@ def initial_state(theta: Array) -> State:
     return State(np.zeros(shape, dtype))
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def update(
     theta: Array,
     g: Array,

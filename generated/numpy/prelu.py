@@ -19,7 +19,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "prelu"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Gradients(NamedTuple):
@@ -29,7 +28,7 @@ class Gradients(NamedTuple):
     Dalpha: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, alpha: Array, *, out: Any = None) -> Array:
     """The parametric rectified linear unit: every feature has its own slope for negative entries.
 
@@ -40,35 +39,34 @@ def forward(X: Array, alpha: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, alpha], dtype, sizes = _check(
+    [X, alpha], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
         ("alpha", alpha, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X, alpha)
-    for rows in _row_blocks(N, K):
-        Y[rows] = _rectified(X[rows], alpha)
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _rectified(X_rows, alpha, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, alpha: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, alpha as `forward` got or returned them. Returns DX and Dalpha.
     """
-    [DY, X, alpha], dtype, sizes = _check(
+    [DY, X, alpha], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
         ("alpha", alpha, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     out_DX, out_Dalpha = _buffers(out, ("DX", "Dalpha"))
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X, alpha)
     Dalpha = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _rectified_prime_x(X[rows], alpha), out=DX[rows])
-        Dalpha += np.einsum("nk,nk->k", _rectified_prime_slope(X[rows], alpha), DY[rows])
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        Dalpha += np.einsum("nk,nk->k", _rectified_prime_slope(X_rows, alpha), DY_rows)
+        _rectified_prime_x(X_rows, alpha, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     Dalpha = Dalpha.astype(dtype, copy=False)
     return Gradients(
         _deliver("DX", DX, out_DX),
@@ -89,23 +87,48 @@ def vjp(X: Array, alpha: Array) -> tuple[Any, Callable[[Any], Any]]:
     return Y, pullback
 
 
-def _rectified(x, slope):
+def _rectified(x, slope, out=None):
     """Piecewise((x, x > 0), (slope*x, True))."""
-    return np.where(x > 0, x, slope * x)
+    value = np.multiply(x, slope, out=out)
+    np.copyto(value, x, where=x > 0)
+    return value
 
 
-def _rectified_prime_x(x, slope):
+def _rectified_prime_x(x, slope, out=None):
     """Piecewise((1, x > 0), (slope, True))."""
-    return _with_nan(np.where(x > 0, 1, slope).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = slope
+    np.copyto(value, 1, where=x > 0)
+    return _with_nan(value, x)
 
 
-def _rectified_prime_slope(x, slope):
+def _rectified_prime_slope(x, slope, out=None):
     """Piecewise((0, x > 0), (x, True))."""
-    return np.where(x > 0, 0, x)
+    value = np.positive(x, out=out)
+    np.copyto(value, 0, where=x > 0)
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -121,7 +144,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -204,19 +227,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

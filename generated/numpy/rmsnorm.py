@@ -20,7 +20,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "rmsnorm"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Forward(NamedTuple):
@@ -37,7 +36,7 @@ class Gradients(NamedTuple):
     Dgamma: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, gamma: Array, epsilon: float = 1e-05, *, out: Any = None) -> Forward:
     """Root-mean-square normalisation: every row is divided by the root of its mean square.
 
@@ -48,49 +47,48 @@ def forward(X: Array, gamma: Array, epsilon: float = 1e-05, *, out: Any = None) 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, gamma], dtype, sizes = _check(
+    [X, gamma], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
         ("gamma", gamma, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
     epsilon = _positive("epsilon", epsilon)
     out_Y, out_inv_rms = _buffers(out, ("Y", "inv_rms"))
     inv_rms = _result(out_inv_rms, "inv_rms", (N,), dtype, X, gamma)
     Y = _result(out_Y, "Y", (N, K), dtype, X, gamma)
-    for rows in _row_blocks(N, K):
-        mean_X = np.vecdot(X[rows], X[rows]) / max(K, 1)
-        inv_rms[rows] = 1 / np.sqrt(mean_X + epsilon)
-        Z = np.multiply(inv_rms[rows, None], X[rows], out=Y[rows])
-        np.multiply(gamma, Z, out=Y[rows])
+    for X_rows, Y_rows, inv_rms_rows in _row_blocks(N, K, X, Y, inv_rms):
+        mean_X = np.vecdot(X_rows, X_rows) / max(K, 1)
+        inv_rms_rows[...] = 1 / np.sqrt(mean_X + epsilon)
+        Z = np.multiply(inv_rms_rows[:, None], X_rows, out=Y_rows)
+        np.multiply(gamma, Z, out=Y_rows)
     return Forward(
         _deliver("Y", Y, out_Y),
         _deliver("inv_rms", inv_rms, out_inv_rms),
     )
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, gamma: Array, inv_rms: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, gamma, inv_rms as `forward` got or returned them. Returns DX and Dgamma.
     """
-    [DY, X, gamma, inv_rms], dtype, sizes = _check(
+    [DY, X, gamma, inv_rms], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
         ("gamma", gamma, ("K",)),
         ("inv_rms", inv_rms, ("N",)),
     )
-    N, K = sizes["N"], sizes["K"]
     out_DX, out_Dgamma = _buffers(out, ("DX", "Dgamma"))
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X, gamma, inv_rms)
     Dgamma = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        Z = inv_rms[rows, None] * X[rows]
-        sum_gamma_Z_DY = np.vecdot(gamma * Z, DY[rows])
-        np.multiply(gamma, DY[rows], out=DX[rows])
-        np.subtract(DX[rows], (sum_gamma_Z_DY[:, None] / K) * Z, out=DX[rows])
-        np.multiply(DX[rows], inv_rms[rows, None], out=DX[rows])
-        Dgamma += np.einsum("nk,nk->k", Z, DY[rows])
+    for DX_rows, DY_rows, X_rows, inv_rms_rows in _row_blocks(N, K, DX, DY, X, inv_rms):
+        Z = np.multiply(inv_rms_rows[:, None], X_rows, out=DX_rows)
+        Dgamma += np.einsum("nk,nk->k", Z, DY_rows)
+        gamma_DY = gamma * DY_rows
+        sum_gamma_Z_DY = np.vecdot(Z, gamma_DY)
+        Z_part = np.multiply(sum_gamma_Z_DY[:, None] / K, Z, out=DX_rows)
+        np.subtract(gamma_DY, Z_part, out=DX_rows)
+        np.multiply(DX_rows, inv_rms_rows[:, None], out=DX_rows)
     Dgamma = Dgamma.astype(dtype, copy=False)
     return Gradients(
         _deliver("DX", DX, out_DX),
@@ -111,8 +109,26 @@ def vjp(X: Array, gamma: Array, epsilon: float = 1e-05) -> tuple[Any, Callable[[
     return Y, pullback
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -128,7 +144,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -228,12 +244,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

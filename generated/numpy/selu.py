@@ -18,10 +18,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "selu"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, *, out: Any = None) -> Array:
     """The scaled exponential linear unit: a standard normal input keeps mean 0 and variance 1.
 
@@ -31,30 +30,29 @@ def forward(X: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        Y[rows] = _selu(X[rows])
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _selu(X_rows, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, Y: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
     Needs Y as `forward` got or returned them. Returns DX.
     """
-    [DY, Y], dtype, sizes = _check(
+    [DY, Y], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("Y", Y, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, Y)
-    for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _selu_slope(Y[rows]), out=DX[rows])
+    for DX_rows, DY_rows, Y_rows in _row_blocks(N, K, DX, DY, Y):
+        _selu_slope(Y_rows, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return _deliver("DX", DX, out)
 
 
@@ -71,18 +69,41 @@ def vjp(X: Array) -> tuple[Any, Callable[[Any], Any]]:
     return Y, pullback
 
 
-def _selu(x):
+def _selu(x, out=None):
     """Piecewise((1.0507009873554805...*x, x > 0), (1.7580993408473769...*exp(x) - 1.7580993408473769..., True)) in a form that stays finite."""
-    return np.where(x > 0, 1.0507009873554805 * x, 1.7580993408473768 * np.expm1(x))
+    value = np.expm1(x, out=out)
+    value *= 1.7580993408473768
+    np.copyto(value, 1.0507009873554805 * x, where=x > 0)
+    return value
 
 
-def _selu_slope(y):
+def _selu_slope(y, out=None):
     """Piecewise((1.0507009873554805..., y > 0), (1.7580993408473769... + y, True))."""
-    return np.where(y > 0, 5253504936777402467096674926473 / 5000000000000000000000000000000, 87904967042368842997010876040615967103012290445610415488549141 / 50000000000000000000000000000000000000000000000000000000000000 + y)
+    value = np.add(y, 1.7580993408473768, out=out)
+    np.copyto(value, 1.0507009873554805, where=y > 0)
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -98,7 +119,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -168,12 +189,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -17,10 +17,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "softsign"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, *, out: Any = None) -> Array:
     """Softsign: every entry is squeezed into (-1, 1) by an algebraic function.
 
@@ -30,30 +29,29 @@ def forward(X: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        Y[rows] = _softsign(X[rows])
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _softsign(X_rows, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DY.
 
     Needs X as `forward` got or returned them. Returns DX.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, X], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     DX = _result(out, "DX", (N, K), dtype, DY, X)
-    for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _softsign_prime(X[rows]), out=DX[rows])
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        _softsign_prime(X_rows, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return _deliver("DX", DX, out)
 
 
@@ -70,20 +68,49 @@ def vjp(X: Array) -> tuple[Any, Callable[[Any], Any]]:
     return Y, pullback
 
 
-def _softsign(x):
+def _softsign(x, out=None):
     """Piecewise((x/(x + 1), x > 0), (x/(1 - x), True))."""
-    x = np.maximum(x, -1e+30)
-    x = np.minimum(x, 1e+30)
-    return np.where(x > 0, x / (1 + x), x / (1 - x))
+    x = _bounded(x, -1e+30, 1e+30)
+    value = np.subtract(1, x, out=out)
+    np.divide(x, value, out=value)
+    branch = np.add(x, 1)
+    np.divide(x, branch, out=branch)
+    np.copyto(value, branch, where=x > 0)
+    return value
 
 
-def _softsign_prime(x):
+def _softsign_prime(x, out=None):
     """Piecewise(((x + 1)**(-2), x > 0), ((x - 1)**(-2), True))."""
-    return np.where(x > 0, 1.0 / np.square(1 + x), 1.0 / np.square(x - 1))
+    value = np.subtract(x, 1, out=out)
+    np.square(value, out=value)
+    np.reciprocal(value, out=value)
+    branch = np.add(x, 1)
+    np.square(branch, out=branch)
+    np.reciprocal(branch, out=branch)
+    np.copyto(value, branch, where=x > 0)
+    return value
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -99,7 +126,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -169,12 +196,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+def _bounded(x: Array, lower: float, upper: float) -> Array:
+    """x within bounds beyond which the function no longer changes: x itself where it is within."""
+    if lower <= x.min(initial=0) and x.max(initial=0) <= upper:
+        return x
+    return np.clip(x, lower, upper)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

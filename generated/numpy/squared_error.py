@@ -18,10 +18,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "squared_error"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, *, out: Any = None) -> Any:
     """The squared error, summed over all entries.
 
@@ -32,36 +31,34 @@ def forward(Y: Array, T: Array, *, out: Any = None) -> Any:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y], dtype, sizes = _check(
+    [Y], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y")
-    if sizes["N"] == 0:
+    T = _targets("T", T, (N, K), dtype, "Y")
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     L = 0.0
-    for rows in _row_blocks(N, K):
-        R = Y[rows] - T[rows]
+    for T_rows, Y_rows in _row_blocks(N, K, T, Y):
+        R = Y_rows - T_rows
         L += np.vecdot(R, R).sum(dtype=np.float64)
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Y: Array, T: Array, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Y, T as `forward` got or returned them. Returns DY.
     """
-    [Y], dtype, sizes = _check(
+    [Y], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y")
+    T = _targets("T", T, (N, K), dtype, "Y")
     DY = _result(out, "DY", (N, K), dtype, Y, T)
-    for rows in _row_blocks(N, K):
-        R = np.subtract(Y[rows], T[rows], out=DY[rows])
-        np.multiply(2 * DL, R, out=DY[rows])
+    for DY_rows, T_rows, Y_rows in _row_blocks(N, K, DY, T, Y):
+        R = np.subtract(Y_rows, T_rows, out=DY_rows)
+        np.multiply(2 * DL, R, out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -100,7 +97,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -116,8 +114,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -133,7 +149,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -212,12 +228,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -22,7 +22,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "srelu"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Gradients(NamedTuple):
@@ -35,7 +34,7 @@ class Gradients(NamedTuple):
     Dtr: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, al: float, tl: float, ar: float, tr: float, *, out: Any = None) -> Array:
     """The S-shaped rectified linear unit: a line of slope al below tl, one of slope ar above tr.
 
@@ -49,27 +48,26 @@ def forward(X: Array, al: float, tl: float, ar: float, tr: float, *, out: Any = 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X], dtype, sizes = _check(
+    [X], dtype, [N, K] = _check(
         ("X", X, ("N", "K")),
     )
     al = dtype.type(_number("al", al))
     tl = dtype.type(_number("tl", tl))
     ar = dtype.type(_number("ar", ar))
     tr = dtype.type(_number("tr", tr))
-    N, K = sizes["N"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X)
-    for rows in _row_blocks(N, K):
-        Y[rows] = _s_shaped(X[rows], al, tl, ar, tr)
+    for X_rows, Y_rows in _row_blocks(N, K, X, Y):
+        _s_shaped(X_rows, al, tl, ar, tr, out=Y_rows)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, al: float, tl: float, ar: float, tr: float, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, al, tl, ar, tr as `forward` got or returned them. Returns DX, Dal, Dtl, Dar and Dtr.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, X], dtype, [N, K] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "K")),
     )
@@ -77,19 +75,19 @@ def backward(DY: Array, X: Array, al: float, tl: float, ar: float, tr: float, *,
     tl = dtype.type(_number("tl", tl))
     ar = dtype.type(_number("ar", ar))
     tr = dtype.type(_number("tr", tr))
-    N, K = sizes["N"], sizes["K"]
     out_DX, out_Dal, out_Dtl, out_Dar, out_Dtr = _buffers(out, ("DX", "Dal", "Dtl", "Dar", "Dtr"))
     DX = _result(out_DX, "DX", (N, K), dtype, DY, X)
     Dal = 0.0
     Dtl = 0.0
     Dar = 0.0
     Dtr = 0.0
-    for rows in _row_blocks(N, K):
-        np.multiply(DY[rows], _s_shaped_prime_x(X[rows], al, tl, ar, tr), out=DX[rows])
-        Dal += np.vecdot(_s_shaped_prime_al(X[rows], al, tl, ar, tr), DY[rows]).sum(dtype=np.float64)
-        Dtl += np.vecdot(_s_shaped_prime_tl(X[rows], al, tl, ar, tr), DY[rows]).sum(dtype=np.float64)
-        Dar += np.vecdot(_s_shaped_prime_ar(X[rows], al, tl, ar, tr), DY[rows]).sum(dtype=np.float64)
-        Dtr += np.vecdot(_s_shaped_prime_tr(X[rows], al, tl, ar, tr), DY[rows]).sum(dtype=np.float64)
+    for DX_rows, DY_rows, X_rows in _row_blocks(N, K, DX, DY, X):
+        Dal += np.vecdot(_s_shaped_prime_al(X_rows, al, tl, ar, tr), DY_rows).sum(dtype=np.float64)
+        Dtl += np.vecdot(_s_shaped_prime_tl(X_rows, al, tl, ar, tr), DY_rows).sum(dtype=np.float64)
+        Dar += np.vecdot(_s_shaped_prime_ar(X_rows, al, tl, ar, tr), DY_rows).sum(dtype=np.float64)
+        Dtr += np.vecdot(_s_shaped_prime_tr(X_rows, al, tl, ar, tr), DY_rows).sum(dtype=np.float64)
+        _s_shaped_prime_x(X_rows, al, tl, ar, tr, out=DX_rows)
+        np.multiply(DX_rows, DY_rows, out=DX_rows)
     return Gradients(
         _deliver("DX", DX, out_DX),
         _deliver("Dal", dtype.type(Dal), out_Dal),
@@ -112,38 +110,85 @@ def vjp(X: Array, al: float, tl: float, ar: float, tr: float) -> tuple[Any, Call
     return Y, pullback
 
 
-def _s_shaped(x, al, tl, ar, tr):
+def _s_shaped(x, al, tl, ar, tr, out=None):
     """Piecewise((al*(-tl + x) + tl, tl >= x), (ar*(-tr + x) + tr, tr <= x), (x, True))."""
-    return np.where(tl >= x, tl + al * (x - tl), np.where(tr <= x, tr + ar * (x - tr), x))
+    value = np.positive(x, out=out)
+    branch = np.subtract(x, tr)
+    branch *= ar
+    branch += tr
+    np.copyto(value, branch, where=tr <= x)
+    np.subtract(x, tl, out=branch)
+    branch *= al
+    branch += tl
+    np.copyto(value, branch, where=tl >= x)
+    return value
 
 
-def _s_shaped_prime_x(x, al, tl, ar, tr):
+def _s_shaped_prime_x(x, al, tl, ar, tr, out=None):
     """Piecewise((al, tl >= x), (ar, tr <= x), (1, True))."""
-    return _with_nan(np.where(tl >= x, al, np.where(tr <= x, ar, 1)).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 1
+    np.copyto(value, ar, where=tr <= x)
+    np.copyto(value, al, where=tl >= x)
+    return _with_nan(value, x)
 
 
-def _s_shaped_prime_al(x, al, tl, ar, tr):
+def _s_shaped_prime_al(x, al, tl, ar, tr, out=None):
     """Piecewise((-tl + x, tl >= x), (0, True))."""
-    return _with_nan(np.where(tl >= x, x - tl, 0).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 0
+    branch = np.subtract(x, tl)
+    np.copyto(value, branch, where=tl >= x)
+    return _with_nan(value, x)
 
 
-def _s_shaped_prime_tl(x, al, tl, ar, tr):
+def _s_shaped_prime_tl(x, al, tl, ar, tr, out=None):
     """Piecewise((1 - al, tl >= x), (0, True))."""
-    return _with_nan(np.where(tl >= x, 1 - al, 0).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 0
+    np.copyto(value, 1 - al, where=tl >= x)
+    return _with_nan(value, x)
 
 
-def _s_shaped_prime_ar(x, al, tl, ar, tr):
+def _s_shaped_prime_ar(x, al, tl, ar, tr, out=None):
     """Piecewise((0, tl >= x), (-tr + x, tr <= x), (0, True))."""
-    return _with_nan(np.where(tl >= x, 0, np.where(tr <= x, x - tr, 0)).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 0
+    branch = np.subtract(x, tr)
+    np.copyto(value, branch, where=tr <= x)
+    np.copyto(value, 0, where=tl >= x)
+    return _with_nan(value, x)
 
 
-def _s_shaped_prime_tr(x, al, tl, ar, tr):
+def _s_shaped_prime_tr(x, al, tl, ar, tr, out=None):
     """Piecewise((0, tl >= x), (1 - ar, tr <= x), (0, True))."""
-    return _with_nan(np.where(tl >= x, 0, np.where(tr <= x, 1 - ar, 0)).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 0
+    np.copyto(value, 1 - ar, where=tr <= x)
+    np.copyto(value, 0, where=tl >= x)
+    return _with_nan(value, x)
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -159,7 +204,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -251,19 +296,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -21,10 +21,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "weighted_binary_cross_entropy"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Z: Array, T: Array, weight: Array, class_weight: Array, smoothing: float = 0.0, *, reduction: str = "mean", out: Any = None) -> Any:
     """The binary cross entropy of targets and the sigmoid of logits, with label smoothing and a
 
@@ -37,54 +36,52 @@ def forward(Z: Array, T: Array, weight: Array, class_weight: Array, smoothing: f
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Z, weight, class_weight], dtype, sizes = _check(
+    [Z, weight, class_weight], dtype, [N, K] = _check(
         ("Z", Z, ("N", "K")),
         ("weight", weight, ("N",)),
         ("class_weight", class_weight, ("K",)),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Z and weight and class_weight")
+    T = _targets("T", T, (N, K), dtype, "Z and weight and class_weight")
     smoothing = _share("smoothing", smoothing)
     if (weight < 0).any():
         raise ValueError(f"{_LAYER}: expected weight >= 0, got {weight.min()}")
     if (class_weight < 0).any():
         raise ValueError(f"{_LAYER}: expected class_weight >= 0, got {class_weight.min()}")
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Z {Z.shape}")
     scale = _scale(reduction, N)
     sum_W_Z_S = 0.0
-    for rows in _row_blocks(N, K):
-        W = weight[rows, None] * class_weight
-        S = (1 - smoothing) * T[rows]
+    for T_rows, Z_rows, weight_rows in _row_blocks(N, K, T, Z, weight):
+        W = weight_rows[:, None] * class_weight
+        S = (1 - smoothing) * T_rows
         S += 0.5 * smoothing
-        sum_W_Z_S += np.vecdot(W, _softplus_function(Z[rows]) - S * Z[rows]).sum(dtype=np.float64)
+        sum_W_Z_S += np.vecdot(W, _softplus_function(Z_rows) - S * Z_rows).sum(dtype=np.float64)
     L = sum_W_Z_S * scale
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Z: Array, T: Array, weight: Array, class_weight: Array, smoothing: float = 0.0, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Z, T, weight, class_weight as `forward` got or returned them. Returns DZ.
     """
-    [Z, weight, class_weight], dtype, sizes = _check(
+    [Z, weight, class_weight], dtype, [N, K] = _check(
         ("Z", Z, ("N", "K")),
         ("weight", weight, ("N",)),
         ("class_weight", class_weight, ("K",)),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Z and weight and class_weight")
+    T = _targets("T", T, (N, K), dtype, "Z and weight and class_weight")
     smoothing = _share("smoothing", smoothing)
     scale = _scale(reduction, N)
     DZ = _result(out, "DZ", (N, K), dtype, Z, T, weight, class_weight)
-    for rows in _row_blocks(N, K):
-        S = (1 - smoothing) * T[rows]
+    for DZ_rows, T_rows, Z_rows, weight_rows in _row_blocks(N, K, DZ, T, Z, weight):
+        S = (1 - smoothing) * T_rows
         S += 0.5 * smoothing
-        _sigmoid(Z[rows], out=DZ[rows])
-        np.subtract(DZ[rows], S, out=DZ[rows])
-        np.multiply(DZ[rows], class_weight * scale * DL * weight[rows, None], out=DZ[rows])
+        _sigmoid(Z_rows, out=DZ_rows)
+        np.subtract(DZ_rows, S, out=DZ_rows)
+        np.multiply(DZ_rows, class_weight * scale * DL * weight_rows[:, None], out=DZ_rows)
     return _deliver("DZ", DZ, out)
 
 
@@ -128,7 +125,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -144,8 +142,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -161,7 +177,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -259,30 +275,41 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _sigmoid(x: Array, out: Any = None) -> Array:
     """1 / (1 + exp(-x)); where the exponential overflows the quotient is 0, as it should be."""
-    result = np.negative(x, out=np.empty_like(x) if out is None else out)
-    np.exp(result, out=result)
-    result += 1
-    return np.reciprocal(result, out=result)
+    value = np.negative(x, out=np.empty_like(x) if out is None else out)
+    np.exp(value, out=value)
+    value += 1
+    return np.reciprocal(value, out=value)
 
 
 def _softplus(x: Array, out: Any = None) -> Array:
     """log(1 + exp(x)), with exp of negative numbers only."""
-    result = np.abs(x, out=np.empty_like(x) if out is None else out)
-    np.negative(result, out=result)
-    np.exp(result, out=result)
-    np.log1p(result, out=result)
-    result += np.maximum(x, 0)
-    return result
+    positive = np.maximum(x, 0)
+    value = np.abs(x, out=np.empty_like(x) if out is None else out)
+    np.negative(value, out=value)
+    np.exp(value, out=value)
+    np.log1p(value, out=value)
+    value += positive
+    return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

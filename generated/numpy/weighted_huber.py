@@ -20,10 +20,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "weighted_huber"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, weight: Array, delta: float = 1.0, *, reduction: str = "mean", out: Any = None) -> Any:
     """The Huber loss with a weight for each sample.
 
@@ -35,44 +34,43 @@ def forward(Y: Array, T: Array, weight: Array, delta: float = 1.0, *, reduction:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     delta = _positive("delta", delta)
     if (weight < 0).any():
         raise ValueError(f"{_LAYER}: expected weight >= 0, got {weight.min()}")
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     scale = _scale(reduction, N * K)
     sum_weight_penalty = 0.0
-    for rows in _row_blocks(N, K):
-        penalty = _huber_penalty(Y[rows] - T[rows], delta)
-        sum_weight_penalty += (weight[rows, None] * penalty).sum(dtype=np.float64)
+    for T_rows, Y_rows, weight_rows in _row_blocks(N, K, T, Y, weight):
+        penalty = _huber_penalty(Y_rows - T_rows, delta)
+        sum_weight_penalty += (weight_rows[:, None] * penalty).sum(dtype=np.float64)
     L = sum_weight_penalty * scale
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Y: Array, T: Array, weight: Array, delta: float = 1.0, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Y, T, weight as `forward` got or returned them. Returns DY.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     delta = _positive("delta", delta)
     scale = _scale(reduction, N * K)
     DY = _result(out, "DY", (N, K), dtype, Y, T, weight)
-    for rows in _row_blocks(N, K):
-        np.multiply(scale * DL * weight[rows, None], _huber_penalty_prime_r(Y[rows] - T[rows], delta), out=DY[rows])
+    for DY_rows, T_rows, Y_rows, weight_rows in _row_blocks(N, K, DY, T, Y, weight):
+        _huber_penalty_prime_r(Y_rows - T_rows, delta, out=DY_rows)
+        np.multiply(DY_rows, scale * DL * weight_rows[:, None], out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -89,14 +87,28 @@ def vjp(Y: Array, T: Array, weight: Array, delta: float = 1.0, *, reduction: str
     return L, pullback
 
 
-def _huber_penalty(r, delta):
+def _huber_penalty(r, delta, out=None):
     """Piecewise((delta*(-delta/2 + Piecewise((r, r > 0), (-r, r < 0), (0, True))), (delta < r) | (delta < -r)), (r**2/2, True))."""
-    return _with_nan(np.where((delta < r) | (delta < -r), delta * (np.where(r > 0, r, np.where(r < 0, -r, 0)) - 0.5 * delta), 0.5 * (r * r)).astype(r.dtype, copy=False), r)
+    value = np.square(r, out=out)
+    value *= 0.5
+    branch = np.full_like(r, 0)
+    np.copyto(branch, -r, where=r < 0)
+    np.copyto(branch, r, where=r > 0)
+    branch -= 0.5 * delta
+    branch *= delta
+    np.copyto(value, branch, where=(delta < r) | (delta < -r))
+    return _with_nan(value, r)
 
 
-def _huber_penalty_prime_r(r, delta):
+def _huber_penalty_prime_r(r, delta, out=None):
     """Piecewise((delta*Piecewise((1, r > 0), (-1, r < 0), (0, True)), (delta < r) | (delta < -r)), (r, True))."""
-    return _with_nan(np.where((delta < r) | (delta < -r), delta * np.where(r > 0, 1, np.where(r < 0, -1, 0)), r).astype(r.dtype, copy=False), r)
+    value = np.positive(r, out=out)
+    branch = np.full_like(r, 0)
+    np.copyto(branch, -1, where=r < 0)
+    np.copyto(branch, 1, where=r > 0)
+    branch *= delta
+    np.copyto(value, branch, where=(delta < r) | (delta < -r))
+    return _with_nan(value, r)
 
 
 def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: str) -> Any:
@@ -121,7 +133,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -137,8 +150,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -154,7 +185,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -252,19 +283,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -20,10 +20,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "weighted_kl_divergence"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: Any = None) -> Any:
     """The Kullback-Leibler divergence with a weight for each sample.
 
@@ -35,43 +34,41 @@ def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     if (weight < 0).any():
         raise ValueError(f"{_LAYER}: expected weight >= 0, got {weight.min()}")
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     scale = _scale(reduction, N)
     sum_W_T_log = 0.0
-    for rows in _row_blocks(N, K):
-        sum_W_T_log += _target_sum(weight[rows, None] * T[rows], np.log(T[rows]) - np.log(Y[rows]))
+    for T_rows, Y_rows, weight_rows in _row_blocks(N, K, T, Y, weight):
+        sum_W_T_log += _target_sum(weight_rows[:, None] * T_rows, np.log(T_rows) - np.log(Y_rows))
     L = sum_W_T_log * scale
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Y, T, weight as `forward` got or returned them. Returns DY.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     scale = _scale(reduction, N)
     DY = _result(out, "DY", (N, K), dtype, Y, T, weight)
-    for rows in _row_blocks(N, K):
-        np.reciprocal(Y[rows], out=DY[rows])
-        _target_product(weight[rows, None] * T[rows], DY[rows], out=DY[rows])
-        np.multiply(DY[rows], -scale * DL, out=DY[rows])
+    for DY_rows, T_rows, Y_rows, weight_rows in _row_blocks(N, K, DY, T, Y, weight):
+        np.reciprocal(Y_rows, out=DY_rows)
+        _target_product(weight_rows[:, None] * T_rows, DY_rows, out=DY_rows)
+        np.multiply(DY_rows, -scale * DL, out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -110,7 +107,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -126,8 +124,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -143,7 +159,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -233,12 +249,13 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _target_sum(target: Array, value: Array) -> Any:
@@ -255,6 +272,15 @@ def _target_product(target: Array, value: Array, out: Any = None) -> Array:
     if not np.isfinite(product).all():
         product[target == 0] = 0
     return product
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

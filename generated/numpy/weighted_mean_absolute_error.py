@@ -20,10 +20,9 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "weighted_mean_absolute_error"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: Any = None) -> Any:
     """The absolute error, averaged over all entries, with a weight for each sample.
 
@@ -35,43 +34,42 @@ def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     if (weight < 0).any():
         raise ValueError(f"{_LAYER}: expected weight >= 0, got {weight.min()}")
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     scale = _scale(reduction, N * K)
     sum_weight_R = 0.0
-    for rows in _row_blocks(N, K):
-        R = Y[rows] - T[rows]
-        sum_weight_R += (weight[rows, None] * _abs(R)).sum(dtype=np.float64)
+    for T_rows, Y_rows, weight_rows in _row_blocks(N, K, T, Y, weight):
+        R = Y_rows - T_rows
+        sum_weight_R += (weight_rows[:, None] * _abs(R)).sum(dtype=np.float64)
     L = sum_weight_R * scale
     return _deliver("L", dtype.type(L), out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs Y, T, weight as `forward` got or returned them. Returns DY.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     scale = _scale(reduction, N * K)
     DY = _result(out, "DY", (N, K), dtype, Y, T, weight)
-    for rows in _row_blocks(N, K):
-        R = np.subtract(Y[rows], T[rows], out=DY[rows])
-        np.multiply(scale * DL * weight[rows, None], _abs_prime(R), out=DY[rows])
+    for DY_rows, T_rows, Y_rows, weight_rows in _row_blocks(N, K, DY, T, Y, weight):
+        R = Y_rows - T_rows
+        _abs_prime(R, out=DY_rows)
+        np.multiply(DY_rows, scale * DL * weight_rows[:, None], out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -88,14 +86,22 @@ def vjp(Y: Array, T: Array, weight: Array, *, reduction: str = "mean") -> tuple[
     return L, pullback
 
 
-def _abs(x):
+def _abs(x, out=None):
     """Piecewise((x, x > 0), (-x, x < 0), (0, True))."""
-    return _with_nan(np.where(x > 0, x, np.where(x < 0, -x, 0)).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 0
+    np.copyto(value, -x, where=x < 0)
+    np.copyto(value, x, where=x > 0)
+    return _with_nan(value, x)
 
 
-def _abs_prime(x):
+def _abs_prime(x, out=None):
     """Piecewise((1, x > 0), (-1, x < 0), (0, True))."""
-    return _with_nan(np.where(x > 0, 1, np.where(x < 0, -1, 0)).astype(x.dtype, copy=False), x)
+    value = np.empty_like(x) if out is None else out
+    value[...] = 0
+    np.copyto(value, -1, where=x < 0)
+    np.copyto(value, 1, where=x > 0)
+    return _with_nan(value, x)
 
 
 def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: str) -> Any:
@@ -120,7 +126,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -136,8 +143,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -153,7 +178,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -243,19 +268,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -20,7 +20,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "weighted_negative_log_likelihood"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Forward(NamedTuple):
@@ -30,7 +29,7 @@ class Forward(NamedTuple):
     likelihood: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: Any = None) -> Forward:
     """The negative log-likelihood of the target classes with a weight for each sample.
 
@@ -42,24 +41,23 @@ def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: 
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [Y, weight], dtype, sizes = _check(
+    [Y, weight], dtype, [N, K] = _check(
         ("Y", Y, ("N", "K")),
         ("weight", weight, ("N",)),
     )
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "Y and weight")
+    T = _targets("T", T, (N, K), dtype, "Y and weight")
     if (weight < 0).any():
         raise ValueError(f"{_LAYER}: expected weight >= 0, got {weight.min()}")
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got Y {Y.shape}")
     scale = _scale(reduction, N)
     out_L, out_likelihood = _buffers(out, ("L", "likelihood"))
     likelihood = _result(out_likelihood, "likelihood", (N,), dtype, Y, T, weight)
     sum_weight_log_likelihood = 0.0
-    for rows in _row_blocks(N, K):
-        likelihood[rows] = np.vecdot(Y[rows], T[rows])
-        log_likelihood = np.log(likelihood[rows])
-        sum_weight_log_likelihood += ((weight[rows] * log_likelihood)).sum(dtype=np.float64)
+    for T_rows, Y_rows, likelihood_rows, weight_rows in _row_blocks(N, K, T, Y, likelihood, weight):
+        likelihood_rows[...] = np.vecdot(Y_rows, T_rows)
+        log_likelihood = np.log(likelihood_rows)
+        sum_weight_log_likelihood += ((weight_rows * log_likelihood)).sum(dtype=np.float64)
     L = -sum_weight_log_likelihood * scale
     return Forward(
         _deliver("L", dtype.type(L), out_L),
@@ -67,26 +65,25 @@ def forward(Y: Array, T: Array, weight: Array, *, reduction: str = "mean", out: 
     )
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, T: Array, weight: Array, likelihood: Array, Y: Array, *, reduction: str = "mean", out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs T, weight, likelihood, Y as `forward` got or returned them. Returns DY.
     """
-    [weight, likelihood, Y], dtype, sizes = _check(
+    [weight, likelihood, Y], dtype, [N, K] = _check(
         ("weight", weight, ("N",)),
         ("likelihood", likelihood, ("N",)),
         ("Y", Y, ("N", "K")),
     )
     DL = dtype.type(_number("DL", DL))
-    N, K = sizes["N"], sizes["K"]
-    T = _targets("T", T, (sizes["N"], sizes["K"]), dtype, "weight and likelihood and Y")
+    T = _targets("T", T, (N, K), dtype, "weight and likelihood and Y")
     scale = _scale(reduction, N)
     inv_likelihood = 1 / likelihood
     DY = _result(out, "DY", (N, K), dtype, T, weight, likelihood, Y)
-    for rows in _row_blocks(N, K):
-        _target_product(weight[rows, None] * T[rows], inv_likelihood[rows, None], out=DY[rows])
-        np.multiply(DY[rows], -scale * DL, out=DY[rows])
+    for DY_rows, T_rows, inv_likelihood_rows, weight_rows in _row_blocks(N, K, DY, T, inv_likelihood, weight):
+        _target_product(weight_rows[:, None] * T_rows, inv_likelihood_rows[:, None], out=DY_rows)
+        np.multiply(DY_rows, -scale * DL, out=DY_rows)
     return _deliver("DY", DY, out)
 
 
@@ -125,7 +122,8 @@ def _targets(name: str, value: Any, shape: tuple[int, int], dtype: Any, owners: 
         raise IndexError(
             f"{_LAYER}: label {value[place]} at {name}[{place}] is outside 0..{cols - 1}"
         )
-    return _OneHot(value, cols, dtype)
+    one_hot = _OneHot(value, cols, dtype)
+    return one_hot[:] if rows * cols <= _BLOCK else one_hot
 
 
 class _OneHot:
@@ -141,8 +139,26 @@ class _OneHot:
         return block
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -158,7 +174,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -261,12 +277,13 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _target_product(target: Array, value: Array, out: Any = None) -> Array:
@@ -275,6 +292,15 @@ def _target_product(target: Array, value: Array, out: Any = None) -> Array:
     if not np.isfinite(product).all():
         product[target == 0] = 0
     return product
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

@@ -63,7 +63,7 @@ def test_sums_in_float32_are_caught_in_float64() -> None:
 
 
 def test_softmax_without_its_shift_is_caught() -> None:
-    faulty = with_fault(SOFTMAX, "_shift(Z[rows], axis=1)", "np.zeros(len(Z[rows]), Z.dtype)")
+    faulty = with_fault(SOFTMAX, "_shift(Z_rows, axis=1)", "np.zeros(len(Z_rows), Z.dtype)")
     with pytest.raises(KernelFailure, match="softmax: faulty: Y"):
         check_floating(SOFTMAX, {"faulty": faulty})
 
