@@ -38,9 +38,10 @@ def forward(Z: Array, *, out: Any = None) -> Array:
     Y = _result(out, "Y", (N, K), dtype, Z)
     for rows in _row_blocks(N, K):
         max_Z = _shift(Z[rows], axis=1)
-        sum_exp_Z = np.maximum(np.exp(Z[rows] - max_Z[:, None]).sum(axis=1), 1)
-        log_sum = np.log(sum_exp_Z) + max_Z
-        _difference(Z[rows], log_sum[:, None], out=Y[rows])
+        shifted_Z = np.subtract(Z[rows], max_Z[:, None], out=Y[rows])
+        sum_exp_shifted_Z = np.maximum(np.exp(shifted_Z).sum(axis=1), 1)
+        log_sum_exp_shifted_Z = np.log(sum_exp_shifted_Z)
+        np.subtract(shifted_Z, log_sum_exp_shifted_Z[:, None], out=Y[rows])
     return _deliver("Y", Y, out)
 
 
@@ -177,15 +178,6 @@ def _shift(block: Array, axis: int) -> Array:
     largest = block.max(axis=axis, initial=-np.inf)
     largest[largest == -np.inf] = 0
     return largest
-
-
-def _difference(block: Array, offset: Array, out: Any = None) -> Array:
-    """block - offset with the accuracy of a float64 offset, in the dtype of the block."""
-    high = offset.astype(block.dtype)
-    result = np.subtract(block, high, out=out)
-    if block.dtype != offset.dtype:
-        result -= (offset - high).astype(block.dtype)
-    return result
 
 
 _FLOAT64: frozenset[str] = frozenset()

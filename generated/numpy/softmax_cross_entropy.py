@@ -55,9 +55,10 @@ def forward(Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
     sum_T_log_Y = 0.0
     for rows in _row_blocks(N, K):
         max_Z = _shift(Z[rows], axis=1)
-        sum_exp_Z = np.maximum(np.exp(Z[rows] - max_Z[:, None]).sum(axis=1), 1)
-        log_sum[rows] = np.log(sum_exp_Z) + max_Z
-        log_Y = _difference(Z[rows], log_sum[rows, None])
+        shifted_Z = Z[rows] - max_Z[:, None]
+        sum_exp_shifted_Z = np.maximum(np.exp(shifted_Z).sum(axis=1), 1)
+        log_Y = np.subtract(shifted_Z, np.log(sum_exp_shifted_Z[:, None]), out=shifted_Z)
+        log_sum[rows] = np.log(sum_exp_shifted_Z) + max_Z
         sum_T_log_Y += _target_sum(T[rows], log_Y)
     L = -sum_T_log_Y * scale
     return Forward(
