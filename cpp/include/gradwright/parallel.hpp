@@ -183,7 +183,7 @@ void parallel_columns(Index rows, Index cols, Index work_per_entry, Body&& body)
 /// constant, so that a column pass loads and stores its accumulators once for several rows.
 template <class Body>
 void row_blocks(Index rows, Body&& body) {
-    constexpr Index block = 8;
+    constexpr Index block = 4;
     Index n = 0;
     for (; n + block <= rows; n += block) body(n, std::integral_constant<Index, block>());
     for (; n < rows; ++n) body(n, std::integral_constant<Index, 1>());
