@@ -80,10 +80,19 @@ class Namer:
         if node.op == "power":
             words_of_powers = {"1/2": "sqrt", "-1": "inv", "-1/2": "inv_sqrt", "2": "square"}
             word = words_of_powers.get(str(node.attr), "power")
+        if node.op == "add" and any(_is_shift(arg) for arg in node.args):
+            word = "shifted"
         if node.op == "apply":
             word = getattr(node.attr, "name", "f")
         inner = _leading_names(node, self)
         return "_".join([w for w in [word, *inner] if w]) or "value"
+
+
+def _is_shift(term: Expr) -> bool:
+    """Whether a term is a maximum that is subtracted from all its row or column."""
+    while term.op in ("hadamard", "row_repeat", "column_repeat"):
+        term = term.args[-1]
+    return term.op in ("rows_shift", "columns_shift")
 
 
 def _leading_names(node: Expr, namer: Namer) -> list[str]:

@@ -65,7 +65,10 @@ def _keeps(
 
 
 def _shifted(total: Expr, output: Expr) -> dict[Expr, Expr]:
-    """exp(A) becomes exp(A - shift); the logarithm of its sum gets the shift back."""
+    """exp(A) becomes exp(A - shift); the logarithm of its sum gets the shift back.
+
+    Where that logarithm is subtracted from A, the shift is too: huge entries lose nothing that way.
+    """
     exponential = total.args[0]
     argument = exponential.args[0]
     along_rows = total.op == "rows_sum"
@@ -80,12 +83,12 @@ def _shifted(total: Expr, output: Expr) -> dict[Expr, Expr]:
     forms = {exponential: small, total: summed}
     logarithm = ex.elementwise("log", summed)
     shares = _share_of(exponential, total)
+    difference = argument - _repeated_like(ex.elementwise("log", total), repeated)
     for user in ex.topological(output):
         if user.op == "log" and user.args[0] is total:
             forms[user] = logarithm + shift
-        if user.op == "log" and user.args[0] in shares:
-            divisor = _repeated_like(logarithm, repeated)
-            forms[user] = argument - repeated - divisor
+        if user is difference or (user.op == "log" and user.args[0] in shares):
+            forms[user] = argument - repeated - _repeated_like(logarithm, repeated)
     return forms
 
 

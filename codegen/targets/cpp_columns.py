@@ -24,6 +24,7 @@ class ColumnsWriter:
         self._col = context.index(self._cols, self._row)
         self._tile = Tile(context, unit, self._col)
         self._parked = self._parking()
+        self._folds = True
         self._done: set[str] = set()
 
     def lines(self) -> list[str]:
@@ -39,6 +40,19 @@ class ColumnsWriter:
         head = f"parallel_columns({rows}, {cols}, {work}, [=](Index first, Index last) {{"
         return [head, *indented(body), "});"]
 
+    def prepares(self, sweep: Sweep) -> bool:
+        """Whether values of columns are computed before the walk over the rows."""
+        return bool(self._tile.to_split(sweep))
+
+    def accumulator(self, statement: Statement) -> str:
+        return self._tile.accumulator(statement)
+
+    def pass_over_block(self, sweep: Sweep) -> tuple[list[str], list[str]]:
+        """For a walk: what a block of rows adds to the sums, and what is done with the totals."""
+        self._folds = False
+        body, before = self._loop_body(sweep, blocks=True)
+        return [*before, *self._tile.loop(body)], self._tile.finish(sweep)
+
     def _parking(self) -> dict[str, str]:
         sweeps = self._unit.sweeps
         stores = {n: (p, self._context.shape(n)) for p, w in enumerate(sweeps) for n in w.stored}
@@ -50,7 +64,7 @@ class ColumnsWriter:
 
     def _sweep(self, sweep: Sweep) -> list[str]:
         lines = self._tile.split(sweep) + self._tile.accumulators(sweep) + self._anchors(sweep)
-        body, before = self._loop_body(sweep)
+        body, before = self._loop_body(sweep, self._in_blocks(sweep))
         lines += self._tile.take_folded()
         lines += [self._row_head(sweep), *indented([*before, *self._tile.loop(body)])]
         lines.append("});" if self._in_blocks(sweep) else "}")
@@ -95,7 +109,8 @@ class ColumnsWriter:
     def _scope(self, row: str, hoisted: dict[str, str] | None = None) -> Scope:
         """A column of a row; with `hoisted`, pointers to rows are declared before the columns."""
         scope = self._tile.scope()
-        scope.row, scope.splits, scope.fold = row, self._tile.splits, self._tile.fold
+        scope.row, scope.splits = row, self._tile.splits
+        scope.fold = self._tile.fold if self._folds else None
         waiting = {n: self._parked[n] for n in self._done & set(self._parked)}
         if hoisted is None:
             for name, result in waiting.items():
@@ -118,9 +133,8 @@ class ColumnsWriter:
         scope.hoist = hoist
         return scope
 
-    def _loop_body(self, sweep: Sweep) -> tuple[list[str], list[str]]:
+    def _loop_body(self, sweep: Sweep, blocks: bool) -> tuple[list[str], list[str]]:
         """The work on one column, for a row or a block of rows; and what is loaded before it."""
-        blocks = self._in_blocks(sweep)
         hoisted: dict[str, str] = {}
         scope = self._scope(self._row, None if blocks else hoisted)
         before = self._row_values(sweep, scope) if blocks else []

@@ -23,7 +23,8 @@ RESERVED = frozenset({
     "math", "std", "detail", "first", "last", "count", "block", "tile", "part", "sums", "i", "r",
     "samples", "sum", "target_sum", "mean", "largest", "maximum", "first_largest", "gemm", "column_tile",
     "row_blocks", "parallel_for", "parallel_sum", "parallel_chunks", "parallel_entries",
-    "parallel_columns", "chunk_count", "threads", "set_threads", "max_chunks", "work_per_thread",
+    "parallel_columns", "parallel_walk", "row_pass", "column_pass", "columns_done",
+    "chunk_count", "threads", "set_threads", "max_chunks", "work_per_thread",
     "set_blas", "blas_name", "all_finite", "Pattern", "sparse_product", "sampled_product",
 })  # fmt: skip
 

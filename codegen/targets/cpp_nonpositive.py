@@ -1,7 +1,8 @@
 """Exponents that are at most zero, for which a cheaper exponential exists.
 
-They come from the stable forms: A minus its maximum, or A minus the logarithm of the sum of its
-exponentials. Guaranteed up to rounding for values computed by the layer's own forward pass.
+They come from the stable forms: A minus its maximum, and minus the logarithm of the sum of the
+exponentials of that, or A minus the logarithm of the sum of its exponentials. Guaranteed up to
+rounding for values computed by the layer's own forward pass.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class NonPositive:
             return False
         while subtracted.op in REPEATS:
             subtracted = subtracted.args[0]
-        return self._bounds(subtracted, difference.args[0])
+        data = difference.args[0]
+        return self._bounds(subtracted, data) or (self._is_nonnegative(subtracted) and self(data))
 
     def _definition(self, expr: Expr) -> Expr:
         """What a name stands for."""
@@ -42,6 +44,11 @@ class NonPositive:
                     if statement.name == expr.attr:
                         return statement.expr
         return expr
+
+    def _is_nonnegative(self, value: Expr) -> bool:
+        """Whether a vector is the logarithm of what is at least one."""
+        value = self._definition(value)
+        return value.op == "log" and self._definition(value.args[0]).op == "at_least_one"
 
     def _bounds(self, value: Expr, data: Expr) -> bool:
         """Whether a vector is the maximum of the data, or the logarithm of a sum plus that."""

@@ -3,14 +3,16 @@
 Input: a routine. Output: units in order. A `Rows` unit works row by row: a row stays in the cache
 while it is reduced and written. A `Columns` unit works on tiles of columns: its sweeps over the
 rows add up column sums on the stack, so that a chain of passes linked by column sums is one
-parallel loop. `persistent` names the vectors that live longer than the unit that computes them.
+parallel loop. A `Walk` does both to a few rows at a time, so that they are read once. `persistent`
+names the vectors that live longer than the unit that computes them.
 Guaranteed: every value is computed before it is read; matrices are stored as scheduled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from .. import expression as ex
 from ..expression import Expr, Shape
@@ -55,6 +57,7 @@ class Columns:
 
     space: Shape
     sweeps: list[Sweep]
+    beside: Rows | None = None  # what the same pass does to rows
 
     @property
     def produced(self) -> set[str]:
@@ -64,7 +67,20 @@ class Columns:
         return names
 
 
-Unit = Rows | Columns | Small | Product
+@dataclass
+class Walk:
+    """Work on rows, and sums of columns of the same rows that nothing else waits for."""
+
+    rows: Rows
+    columns: Columns
+
+    @property
+    def sweep(self) -> Sweep:
+        return self.columns.sweeps[0]
+
+
+Part = Rows | Columns | Small | Product
+Unit = Part | Walk
 
 
 def join_moments(unit: Columns) -> None:
@@ -102,6 +118,11 @@ def _centre(statement: Statement, sweep: Sweep, means: dict[Expr, Expr]) -> str 
     return None
 
 
+def parts_of(unit: Unit) -> list[Part]:
+    """A unit itself, or what a walk consists of."""
+    return [unit.rows, unit.columns] if isinstance(unit, Walk) else [unit]
+
+
 def plan(routine: Routine) -> tuple[list[Unit], set[str]]:
     """The units of a routine, and the vectors that need memory of their own or are results."""
     planner = _Planner()
@@ -110,12 +131,35 @@ def plan(routine: Routine) -> tuple[list[Unit], set[str]]:
     for unit in planner.units:
         if isinstance(unit, Columns):
             join_moments(unit)
-    return planner.units, _persistent(planner.units)
+    return list(_walks(planner.units)), _persistent(planner.units)
+
+
+def _walks(units: list[Part]) -> Iterator[Unit]:
+    """Work on rows and the sums of columns that follow it become one walk."""
+    following = [*units[1:], None]
+    joined = False
+    for unit, after in zip(units, following, strict=True):
+        if joined:
+            joined = False
+        elif isinstance(unit, Rows) and not unit.sums and _adds_beside(after, unit):
+            joined = True
+            yield Walk(unit, after)
+        else:
+            yield unit
+
+
+def _adds_beside(unit: Part | None, rows: Rows) -> TypeGuard[Columns]:
+    """Whether all that a unit does is to add up columns in the pass that works on these rows."""
+    if not isinstance(unit, Columns) or unit.beside is not rows or len(unit.sweeps) > 1:
+        return False
+    sweep = unit.sweeps[0]
+    plain = all(_reduction(s).op == "columns_sum" for s in sweep.accumulated)
+    return plain and not sweep.stored and not sweep.squares
 
 
 class _Planner:
     def __init__(self) -> None:
-        self.units: list[Unit] = []
+        self.units: list[Part] = []
         self._open: Columns | None = None
 
     def add(self, step: Small | Product | Pass) -> None:
@@ -156,11 +200,11 @@ class _Planner:
         reads = set(ex.symbols_of(*(s.expr for s in (*step.body, *step.accumulated))))
         return bool(reads & group.produced)
 
-    def _add_sweep(self, step: Pass, sweep: Sweep) -> None:
+    def _add_sweep(self, step: Pass, sweep: Sweep, beside: Rows | None = None) -> None:
         if self._joins(step) and self._open is not None:
             self._open.sweeps.append(sweep)
         else:
-            group = Columns(step.space, [sweep])
+            group = Columns(step.space, [sweep], beside)
             self.units.append(group)
             self._open = None if step.whole else group
 
@@ -168,6 +212,7 @@ class _Planner:
         self, step: Pass, sums: tuple[Statement, ...], columns: tuple[Statement, ...]
     ) -> None:
         """Row by row; column sums of the same pass follow as a sweep of their own."""
+        beside: Rows | None = None
         maxima = [s for s in sums if _reduction(s).op in _MAXIMA]
         extra = [Statement(f"{s.name}_entry", _reduction(s).args[0]) for s in maxima]
         added = tuple(s for s in sums if s not in maxima)
@@ -180,9 +225,10 @@ class _Planner:
         if body and (stored | kept or added):
             wanted = [s.expr for s in (*body, *added) if s in added or s.name in stored | kept]
             inner = closure(wanted, body, set()) | stored | kept
-            self.units.append(
-                Rows(step.space, tuple(s for s in body if s.name in inner), stored | kept, added)
+            beside = Rows(
+                step.space, tuple(s for s in body if s.name in inner), stored | kept, added
             )
+            self.units.append(beside)
         elif added:
             self.units.append(Rows(step.space, body, set(), added))
         for place, statement in enumerate(maxima):
@@ -192,7 +238,7 @@ class _Planner:
         self._open = None
         if columns:
             own = tuple(s for s in body if s.name in needed and width(s.shape) == 2)
-            self._add_sweep(step, Sweep(own, set(), columns))
+            self._add_sweep(step, Sweep(own, set(), columns), beside)
 
 
 def _reduction(statement: Statement) -> Expr:
@@ -233,7 +279,7 @@ def closure(
     return found
 
 
-def _persistent(units: list[Unit]) -> set[str]:
+def _persistent(units: list[Part]) -> set[str]:
     """Vectors that a unit computes and another one reads."""
     made: dict[str, int] = {}
     for place, unit in enumerate(units):
@@ -251,7 +297,7 @@ def _persistent(units: list[Unit]) -> set[str]:
     return found
 
 
-def _vectors_of(unit: Unit) -> list[str]:
+def _vectors_of(unit: Part) -> list[str]:
     if isinstance(unit, Rows):
         return [s.name for s in unit.body if s.name in unit.stored and width(s.shape) == 1]
     if isinstance(unit, Columns):
@@ -261,7 +307,7 @@ def _vectors_of(unit: Unit) -> list[str]:
     return [unit.target] if width(unit.epilogue.shape) == 1 else []
 
 
-def _exprs(unit: Unit) -> list[Expr]:
+def _exprs(unit: Part) -> list[Expr]:
     if isinstance(unit, Rows):
         return [s.expr for s in (*unit.body, *unit.sums)]
     if isinstance(unit, Columns):

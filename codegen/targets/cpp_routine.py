@@ -14,10 +14,11 @@ from .cpp_context import Context, identifiers, mentions, select_key
 from .cpp_entry import DOUBLE, REAL, Scope, Values, entry, uses_double
 from .cpp_function import Function, Parameter
 from .cpp_nonpositive import NonPositive
-from .cpp_plan import Columns, Rows, Unit, is_elementwise, plan
+from .cpp_plan import Columns, Rows, Unit, Walk, is_elementwise, parts_of, plan
 from .cpp_rows import RowsWriter
 from .cpp_scalar import ScalarFunctions
 from .cpp_terms import split_product, split_sum
+from .cpp_walk import walk_lines
 
 
 def write(kernel: Kernel, routine: Routine, functions: ScalarFunctions) -> Function:
@@ -30,7 +31,8 @@ class _Writer:
         self._kernel, self._routine = kernel, routine
         shapes = dict(routine.arguments) | {s.name: s.shape for s in routine.statements}
         self._units, self._vectors = plan(routine)
-        for unit in self._units:
+        self._parts = [part for unit in self._units for part in parts_of(unit)]
+        for unit in self._parts:
             if isinstance(unit, Rows):
                 shapes |= {s.name: s.shape for s in unit.body}
         vectors = (n for n in kernel.precise if n in shapes and width(shapes[n]))
@@ -50,7 +52,8 @@ class _Writer:
 
     def function(self) -> Function:
         for unit in self._units:
-            self._select(unit)
+            for part in parts_of(unit):
+                self._select(part)
             self._unit(unit)
         parameters = [*self._arguments(), *self._results(), *self._scratch.values()]
         text = "\n".join(self._lines)
@@ -86,7 +89,7 @@ class _Writer:
         """Results, and what needs memory besides them: scratch the caller provides."""
         names = list(self._routine.results)
         matrices = []
-        for unit in self._units:
+        for unit in self._parts:
             if isinstance(unit, Rows):
                 matrices += [s.name for s in unit.body if s.name in unit.stored and width(s.shape)]
             elif isinstance(unit, Columns):
@@ -131,6 +134,8 @@ class _Writer:
                     self._types[statement.name] = DOUBLE
         elif isinstance(unit, Columns):
             self._lines += ColumnsWriter(self._context, unit).lines()
+        elif isinstance(unit, Walk):
+            self._lines += walk_lines(self._context, unit)
         elif isinstance(unit, Product):
             self._product(unit)
         else:

@@ -64,18 +64,19 @@ class RowsWriter:
         flat = entries_loop(self._context, self._unit)
         if flat is not None:
             return flat
+        loop = self.loop()
+        head = f"({self._unit.space[0]}, {self.work()}, [=](Index first, Index last) {{"
+        return parallel_rows(self._context, self._unit.sums, head, loop)
+
+    def loop(self) -> list[str]:
+        """The loop over the rows first, ..., last - 1."""
         events = self._events()
         waiting = self._parked(events)
         for event in events:
             self._park(waiting, event)
             self._write(event)
         self._add_sums()
-        rows, cols = self._unit.space
         body = [*(f"{text};" for text in self._hoisted.values()), *self._lines]
-        head = f"({rows}, {self._work(cols)}, [=](Index first, Index last) {{"
-        return parallel_rows(self._context, self._unit.sums, head, self._row_loop(body))
-
-    def _row_loop(self, body: list[str]) -> list[str]:
         n = self._row
         return [f"for (Index {n} = first; {n} < last; ++{n}) {{", *indented(body), "}"]
 
@@ -94,7 +95,9 @@ class RowsWriter:
             part = f"part.{name}" if len(self._unit.sums) > 1 else "part"
             self._lines.append(f"{part} += {text};")
 
-    def _work(self, cols: str) -> str:
+    def work(self) -> str:
+        """The operations a row takes."""
+        cols = self._unit.space[1]
         statements = [*self._unit.body, *self._unit.sums]
         factor = cost([s.expr for s in statements], {s.name for s in self._elements})
         return cols if factor == 1 else f"{factor} * {cols}"

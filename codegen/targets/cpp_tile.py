@@ -75,14 +75,17 @@ class Tile:
                 lines.append(f"Columns<double> {name}(tile);")
         return lines + [f"Columns<double> {s.name}_squares(tile);" for s, _ in sweep.squares]
 
+    def to_split(self, sweep: Sweep) -> list[str]:
+        """Float64 values of columns that a sweep reads."""
+        names = ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated)))
+        own = ("1", self._unit.space[1])
+        return [n for n in names if n not in self.splits and self._context.shape(n) == own
+                and self._context.values.type(n) == DOUBLE]  # fmt: skip
+
     def split(self, sweep: Sweep) -> list[str]:
         """Float64 values of columns that are subtracted, as two values of the data's type."""
         lines, loop = [], []
-        for name in ex.symbols_of(*(s.expr for s in (*sweep.body, *sweep.accumulated))):
-            shape = self._context.shape(name)
-            own = shape == ("1", self._unit.space[1]) and self._context.values.type(name) == DOUBLE
-            if not own or name in self.splits:
-                continue
+        for name in self.to_split(sweep):
             head, tail = (self._context.unique(f"{name}_{part}") for part in ("head", "tail"))
             value = self.scope().read(name, "", self._col)
             lines.append(f"Columns<Real> {head}(tile), {tail}(tile);  // {name} = head + tail")

@@ -2,6 +2,7 @@
 //
 //     g++ -std=c++17 -O1 -g -fsanitize=address,undefined -fopenmp -Icpp/include
 //         cpp/tests/runtime_test.cpp -o runtime_test && ./runtime_test
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -103,11 +104,48 @@ void parallel_loops() {
         }
     }
     Index rows = 0;
-    row_blocks(11, [&](Index n, auto size) {
+    row_blocks(19, [&](Index n, auto size) {
         claim(n == rows, "row blocks come in order");
         rows += size();
     });
-    claim(rows == 11, "row blocks cover all rows");
+    claim(rows == 19, "row blocks cover all rows");
+}
+
+void walks() {
+    for (int count : {1, 2, 5}) {
+        set_threads(count);
+        for (Index N : {0, 1, 7, 8, 61, 300}) {
+            for (Index K : {0, 1, 17, 1024, 2500}) {
+                const std::vector<float> x = numbers<float>(N * K, 6);
+                const Matrix<const float> X(x.data(), N, K);
+                std::vector<int> visits(at(N));
+                std::vector<double> sums(at(K), -1), counts(at(K), -1), expected(at(K));
+                parallel_walk<2>(
+                    N, K, 1 << 20, [&](Index first, Index last) {
+                        for (Index n = first; n < last; ++n) ++visits[at(n)];
+                    },
+                    [&](Index block, auto size, Index first, Index last, double* sum, double* seen) {
+                        for (Index n = block; n < block + size(); ++n) {
+                            claim(visits[at(n)] == 1, "a row is worked on once, before its columns are summed");
+                            for (Index k = first; k < last; ++k) {
+                                sum[k - first] += double(X(n, k));
+                                seen[k - first] += 1;
+                            }
+                        }
+                    },
+                    [&](Index first, Index last, const double* sum, const double* seen) {
+                        std::copy_n(sum, last - first, sums.begin() + first);
+                        std::copy_n(seen, last - first, counts.begin() + first);
+                    });
+                for (Index n = 0; n < N; ++n) {
+                    for (Index k = 0; k < K; ++k) expected[at(k)] += double(X(n, k));
+                }
+                claim(sums == expected, "a walk adds up the columns");
+                claim(counts == std::vector<double>(at(K), double(N)), "a walk sums every row once");
+                claim(visits == std::vector<int>(at(N), 1), "a walk works on every row");
+            }
+        }
+    }
 }
 
 #if defined(__unix__)
@@ -269,6 +307,7 @@ void limits() {
 int main() {
     views();
     parallel_loops();
+    walks();
     for (int count : {1, 3}) {
         set_threads(count);
         products<float>();

@@ -56,7 +56,7 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
               Vector<const Real> inv_std, Vector<const double> mu, Matrix<Real> DX,
               Vector<Real> Dgamma, Vector<Real> Dbeta) {
     const Index N = DY.rows, K = DY.cols;
-    parallel_for(N, 2 * K, [=](Index first, Index last) {
+    const auto row_pass = [=](Index first, Index last) {
         for (Index n = first; n < last; ++n) {
             const Real* X_n = X.row(n);
             const double mu_n = mu[n];
@@ -77,40 +77,40 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                     * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z - sum_gamma_DY / Real(K));
             }
         }
-    });
-    parallel_columns(N, K, 2, [=](Index first, Index last) {
-        const Index tile = last - first;
-        Columns<double> Dgamma_sum(tile);
-        Columns<double> Dbeta_sum(tile);
-        row_blocks(N, [&](Index block, auto count) {
-            Real mu_head[count()], mu_tail[count()];  // mu = head + tail
-            Real inv_std_n[count()];
+    };
+    const auto column_pass = [=](Index block, auto count, Index first, Index last,
+        double* Dgamma_sum, double* Dbeta_sum) {
+        Real mu_head[count()], mu_tail[count()];  // mu = head + tail
+        Real inv_std_n[count()];
+        for (Index r = 0; r < count(); ++r) {
+            mu_head[r] = Real(mu[block + r]);
+            mu_tail[r] = Real(mu[block + r] - double(mu_head[r]));
+            inv_std_n[r] = inv_std[block + r];
+        }
+        GRADWRIGHT_VECTORIZE
+        for (Index k = first; k < last; ++k) {
+            Real Dgamma_part = 0;
+            Real Dbeta_part = 0;
             for (Index r = 0; r < count(); ++r) {
-                mu_head[r] = Real(mu[block + r]);
-                mu_tail[r] = Real(mu[block + r] - double(mu_head[r]));
-                inv_std_n[r] = inv_std[block + r];
+                const Index n = block + r;
+                const Real R = (X(n, k) - mu_head[r]) - mu_tail[r];
+                const Real Z = inv_std_n[r] * R;
+                Dgamma_part += Z * DY(n, k);
+                Dbeta_part += DY(n, k);
             }
-            GRADWRIGHT_VECTORIZE
-            for (Index k = first; k < last; ++k) {
-                Real Dgamma_part = 0;
-                Real Dbeta_part = 0;
-                for (Index r = 0; r < count(); ++r) {
-                    const Index n = block + r;
-                    const Real R = (X(n, k) - mu_head[r]) - mu_tail[r];
-                    const Real Z = inv_std_n[r] * R;
-                    Dgamma_part += Z * DY(n, k);
-                    Dbeta_part += DY(n, k);
-                }
-                Dgamma_sum[k - first] += Dgamma_part;
-                Dbeta_sum[k - first] += Dbeta_part;
-            }
-        });
+            Dgamma_sum[k - first] += Dgamma_part;
+            Dbeta_sum[k - first] += Dbeta_part;
+        }
+    };
+    const auto columns_done = [=](Index first, Index last, const double* Dgamma_sum,
+        const double* Dbeta_sum) {
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) {
             Dgamma[k] = Real(Dgamma_sum[k - first]);
             Dbeta[k] = Real(Dbeta_sum[k - first]);
         }
-    });
+    };
+    parallel_walk<2>(N, K, 2 * K, row_pass, column_pass, columns_done);
 }
 
 }  // namespace gradwright::layernorm

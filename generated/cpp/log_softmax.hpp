@@ -26,15 +26,21 @@ void forward(Matrix<const Real> Z, Matrix<Real> Y) {
             const Real max_Z = math::finite_or_zero(largest<Real>(K, [=](Index k) {
                 return Z_n[k];
             }));
-            // exp(Z - max_Z), kept in the row of Y until that is computed
+            // exp(shifted_Z), kept in the row of Y until that is computed
             GRADWRIGHT_VECTORIZE
-            for (Index k = 0; k < K; ++k) Y_n[k] = math::exp_nonpositive(Z_n[k] - max_Z);
-            const Real sum_exp_Z = math::maximum(sum<Real>(K, [=](Index k) {
+            for (Index k = 0; k < K; ++k) {
+                const Real shifted_Z = Z_n[k] - max_Z;
+                Y_n[k] = math::exp_nonpositive(shifted_Z);
+            }
+            const Real sum_exp_shifted_Z = math::maximum(sum<Real>(K, [=](Index k) {
                 return Y_n[k];
             }), Real(1));
-            const double log_sum = double(math::log(sum_exp_Z)) + max_Z;
+            const Real log_sum_exp_shifted_Z = math::log(sum_exp_shifted_Z);
             GRADWRIGHT_VECTORIZE
-            for (Index k = 0; k < K; ++k) Y_n[k] = math::difference(Z_n[k], log_sum);
+            for (Index k = 0; k < K; ++k) {
+                const Real shifted_Z = Z_n[k] - max_Z;
+                Y_n[k] = shifted_Z - log_sum_exp_shifted_Z;
+            }
         }
     });
 }

@@ -46,7 +46,7 @@ template <class Real>
 void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> gamma,
               Vector<const Real> inv_rms, Matrix<Real> DX, Vector<Real> Dgamma) {
     const Index N = DY.rows, K = DY.cols;
-    parallel_for(N, 2 * K, [=](Index first, Index last) {
+    const auto row_pass = [=](Index first, Index last) {
         for (Index n = first; n < last; ++n) {
             const Real inv_rms_n = inv_rms[n];
             const Real* X_n = X.row(n);
@@ -62,27 +62,27 @@ void backward(Matrix<const Real> DY, Matrix<const Real> X, Vector<const Real> ga
                 DX_n[k] = inv_rms_n * (gamma[k] * DY_n[k] - sum_gamma_Z_DY / Real(K) * Z);
             }
         }
-    });
-    parallel_columns(N, K, 2, [=](Index first, Index last) {
-        const Index tile = last - first;
-        Columns<double> Dgamma_sum(tile);
-        row_blocks(N, [&](Index block, auto count) {
-            Real inv_rms_n[count()];
-            for (Index r = 0; r < count(); ++r) inv_rms_n[r] = inv_rms[block + r];
-            GRADWRIGHT_VECTORIZE
-            for (Index k = first; k < last; ++k) {
-                Real Dgamma_part = 0;
-                for (Index r = 0; r < count(); ++r) {
-                    const Index n = block + r;
-                    const Real Z = inv_rms_n[r] * X(n, k);
-                    Dgamma_part += Z * DY(n, k);
-                }
-                Dgamma_sum[k - first] += Dgamma_part;
+    };
+    const auto column_pass = [=](Index block, auto count, Index first, Index last,
+        double* Dgamma_sum) {
+        Real inv_rms_n[count()];
+        for (Index r = 0; r < count(); ++r) inv_rms_n[r] = inv_rms[block + r];
+        GRADWRIGHT_VECTORIZE
+        for (Index k = first; k < last; ++k) {
+            Real Dgamma_part = 0;
+            for (Index r = 0; r < count(); ++r) {
+                const Index n = block + r;
+                const Real Z = inv_rms_n[r] * X(n, k);
+                Dgamma_part += Z * DY(n, k);
             }
-        });
+            Dgamma_sum[k - first] += Dgamma_part;
+        }
+    };
+    const auto columns_done = [=](Index first, Index last, const double* Dgamma_sum) {
         GRADWRIGHT_VECTORIZE
         for (Index k = first; k < last; ++k) Dgamma[k] = Real(Dgamma_sum[k - first]);
-    });
+    };
+    parallel_walk<1>(N, K, 2 * K, row_pass, column_pass, columns_done);
 }
 
 }  // namespace gradwright::rmsnorm

@@ -36,15 +36,17 @@ void forward(Matrix<const Real> Z, Target T, Vector<const Real> weight,
             const Real max_Z = math::finite_or_zero(largest<Real>(K, [=](Index k) {
                 return Z_n[k];
             }));
-            const Real sum_exp_Z = math::maximum(sum<Real>(K, [=](Index k) {
-                return math::exp_nonpositive(Z_n[k] - max_Z);
+            const Real sum_exp_shifted_Z = math::maximum(sum<Real>(K, [=](Index k) {
+                const Real shifted_Z = Z_n[k] - max_Z;
+                return math::exp_nonpositive(shifted_Z);
             }), Real(1));
-            const double log_sum_n = double(math::log(sum_exp_Z)) + max_Z;
+            const double log_sum_n = double(math::log(sum_exp_shifted_Z)) + max_Z;
             log_sum[n] = log_sum_n;
             part += sum<Real>(K, [=](Index k) {
                 const Real W = weight_n * class_weight[k];
                 const Real S = (Real(1) - smoothing) * T_n[k] + smoothing / Real(K);
-                const Real log_Y = math::difference(Z_n[k], log_sum_n);
+                const Real shifted_Z = Z_n[k] - max_Z;
+                const Real log_Y = shifted_Z - math::log(sum_exp_shifted_Z);
                 return math::target_product(W * S, log_Y);
             });
         }

@@ -3,7 +3,9 @@
 import importlib
 import os
 from functools import cache
+from typing import Any
 
+import numpy as np
 import pytest
 
 from gradwright.codegen.derivation import Derivation, derive_all
@@ -59,3 +61,17 @@ def test_every_promise_concerns_some_layer() -> None:
              "cross_entropy", "softmax_cross_entropy")  # fmt: skip
     concerned = {edge.name for name in names for edge in edges_of(Subject(derivation(name)))}
     assert concerned == {edge.name for edge in EDGES}
+
+
+@pytest.mark.parametrize("size", [0.0, 1e4, 1e15, 1e17, -1e17, 1e30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tied_logits_of_any_size_share_the_probability(
+    backend: str, dtype: type[np.floating], size: float
+) -> None:
+    Z = np.full((3, 2), size, dtype)
+    log_softmax: Any = face(backend, "log_softmax")
+    softmax_cross_entropy: Any = face(backend, "softmax_cross_entropy")
+    assert np.allclose(log_softmax.forward(Z), -np.log(2), rtol=1e-6)
+    loss, _ = softmax_cross_entropy.forward(Z, np.array([0, 1, 1]))
+    assert np.allclose(loss, np.log(2), rtol=1e-6)

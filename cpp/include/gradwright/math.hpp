@@ -3,7 +3,7 @@
 // float: branch-free code that compilers turn into vector instructions inside a loop; largest errors,
 // over every float, are printed by accuracy/accuracy.cpp.  Nothing relies on -ffast-math; the
 // coefficients come from fit_coefficients.py.
-// double: the C library, or compositions of it.
+// double: the C library, or compositions of it; sigmoid has an exponential of its own, with more digits.
 //
 // The exact limits hold: exp(-inf) = 0, tanh(+-inf) = +-1, log(0) = -inf ...; NaN gives NaN.
 #pragma once
@@ -39,9 +39,9 @@ inline std::uint32_t no_bits = 0;  // never written
 GRADWRIGHT_INLINE float unfolded(float constant) { return from_bits(bits(constant) | no_bits); }
 
 /// c[0] + c[1] x + c[2] x^2 + ... by Horner's rule.
-template <int count>
-GRADWRIGHT_INLINE float polynomial(float x, const float (&c)[count]) {
-    float value = c[count - 1];
+template <class T, int count>
+GRADWRIGHT_INLINE T polynomial(T x, const T (&c)[count]) {
+    T value = c[count - 1];
     for (int i = count - 2; i >= 0; --i) value = c[i] + x * value;
     return value;
 }
@@ -321,11 +321,47 @@ inline double tanh(double x) { return std::tanh(x); }
 inline double erf(double x) { return std::erf(x); }
 inline double erfc(double x) { return std::erfc(x); }
 
-inline double sigmoid(double x) {
-    const double e = std::exp(-std::fabs(x)), sum = 1.0 + e;
-    const double lost = e - (sum - 1.0);
-    const double value = (x < 0.0 ? e : 1.0) / sum;
-    return value - value * lost * (1.0 - 0.5 * e);
+namespace detail {
+
+/// A number as its nearest double and what is missing.
+struct Double {
+    double value, rest;
+};
+
+/// 2^n for -1022 <= n <= 1023
+GRADWRIGHT_INLINE double power_of_two(std::uint64_t n) {
+    const std::uint64_t exponent = (n + 1023U) << 52U;
+    double power;
+    std::memcpy(&power, &exponent, sizeof power);
+    return power;
+}
+
+/// exp(x) for -746 <= x <= 0
+GRADWRIGHT_INLINE Double precise_exp(double x) {
+    constexpr double round = 6755399441055744.0;  // 1.5 * 2^52: the nearest integer is in the lowest bits
+    constexpr double upper = 6.93147180369123816490e-01, lower = 1.90821492927058770002e-10;  // log 2
+    const double sum = x * 1.4426950408889634 + round, n = sum - round;
+    const double reduced = x - n * upper, r = reduced - n * lower, lost = (reduced - r) - n * lower;
+    const double p = polynomial(r, {1 / 2.0, 1 / 6.0, 1 / 24.0, 1 / 120.0, 1 / 720.0, 1 / 5040.0, 1 / 40320.0,
+                                    1 / 362880.0, 1 / 3628800.0, 1 / 39916800.0, 1 / 479001600.0, 1 / 6227020800.0});
+    const double one = 1.0 + r, tail = (r - (one - 1.0)) + (lost + r * r * p), value = one + tail;
+    std::uint64_t exponent, zero;
+    std::memcpy(&exponent, &sum, sizeof exponent);
+    std::memcpy(&zero, &round, sizeof zero);
+    // 2^n itself may be subnormal: scale twice.
+    const std::uint64_t raised = exponent - zero + 2048U, half = raised >> 1U;
+    const double first = power_of_two(half - 1024U), second = power_of_two(raised - half - 1024U);
+    return {value * first * second, (tail - (value - one)) * first * second};
+}
+
+}  // namespace detail
+
+GRADWRIGHT_INLINE double sigmoid(double x) {
+    const detail::Double e = detail::precise_exp(at_least(-std::fabs(x), -746.0));
+    const double sum = 1.0 + e.value, lost = (e.value - (sum - 1.0)) + e.rest;
+    const double above = x < 0.0 ? e.value : 1.0, missing = x < 0.0 ? e.rest : 0.0;
+    const double value = above / sum;
+    return value + ((std::fma(-value, sum, above) + missing) - value * lost) / sum;
 }
 
 inline double softplus(double x) {

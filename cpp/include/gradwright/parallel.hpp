@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -94,6 +95,18 @@ inline Index chunk_count(Index count, Index work_per_item) {
     return std::min({detail::thread_limit(), count, count / std::max<Index>(enough, 1)});
 }
 
+namespace detail {
+
+/// Call body(first, last) for chunk number `chunk` of `chunks` chunks of 0, ..., count - 1.
+template <class Body>
+decltype(auto) with_chunk(Index chunk, Index chunks, Index count, Body&& body) {
+    const Index size = count / chunks, longer = count % chunks;
+    const Index first = chunk * size + std::min(chunk, longer);
+    return body(first, first + size + (chunk < longer ? 1 : 0));
+}
+
+}  // namespace detail
+
 /// Call body(chunk, first, last) for contiguous chunks of 0, ..., count - 1.
 template <class Body>
 void parallel_chunks(Index count, Index work_per_item, Body&& body) {
@@ -107,9 +120,7 @@ void parallel_chunks(Index count, Index work_per_item, Body&& body) {
 #pragma omp parallel for num_threads(static_cast<int>(chunks)) schedule(static, 1)
 #endif
     for (Index chunk = 0; chunk < chunks; ++chunk) {
-        const Index size = count / chunks, longer = count % chunks;
-        const Index first = chunk * size + std::min(chunk, longer);
-        body(chunk, first, first + size + (chunk < longer ? 1 : 0));
+        detail::with_chunk(chunk, chunks, count, [&](Index first, Index last) { body(chunk, first, last); });
     }
 }
 
@@ -176,6 +187,80 @@ void row_blocks(Index rows, Body&& body) {
     Index n = 0;
     for (; n + block <= rows; n += block) body(n, std::integral_constant<Index, block>());
     for (; n < rows; ++n) body(n, std::integral_constant<Index, 1>());
+}
+
+namespace detail {
+
+/// `sums` values for each column of a tile, on the stack, zero at first.
+template <Index sums>
+struct ColumnSums {
+    double value[sums][column_tile];
+
+    explicit ColumnSums(Index columns) {
+        for (auto& row : value) std::fill_n(row, columns, 0.0);
+    }
+    void add(const ColumnSums& part, Index columns) {
+        for (Index s = 0; s < sums; ++s) {
+            for (Index c = 0; c < columns; ++c) value[s][c] += part.value[s][c];
+        }
+    }
+    /// Call body(start, ..., sum, ...) with a pointer to each sum.
+    template <class Body, class... Start>
+    void pass_to(Body&& body, Start... start) {
+        pass_to(body, std::make_integer_sequence<Index, sums>(), start...);
+    }
+
+private:
+    template <class Body, Index... s, class... Start>
+    void pass_to(Body& body, std::integer_sequence<Index, s...>, Start... start) {
+        body(start..., value[s]...);
+    }
+};
+
+}  // namespace detail
+
+/// One walk over the rows that works on them and adds up `sums` values for each column.
+///
+/// A few rows at a time, while they are in a cache, row_pass(first, last) works on rows first, ...,
+/// last - 1 and column_pass(n, count, first, last, sum, ...) adds the rows n, ..., n + count() - 1 of
+/// the columns first, ..., last - 1 to double[last - first] each.  columns_done(first, last, sum, ...)
+/// gets the totals.  More than column_tile columns are read again, tile by tile.
+template <Index sums, class RowPass, class ColumnPass, class ColumnsDone>
+void parallel_walk(Index rows, Index cols, Index work_per_row, RowPass&& row_pass, ColumnPass&& column_pass,
+                   ColumnsDone&& columns_done) {
+    using Sums = detail::ColumnSums<sums>;
+    const Index chunks = chunk_count(rows, work_per_row);
+    Index first = 0;
+    do {
+        const Index last = std::min(first + column_tile, cols);
+        const auto walk = [&](Index chunk, Sums& sum) {
+            detail::with_chunk(chunk, chunks, rows, [&](Index top, Index bottom) {
+                row_blocks(bottom - top, [&](Index block, auto count) {
+                    const Index n = top + block;
+                    if (first == 0) row_pass(n, n + count());
+                    sum.pass_to(column_pass, n, count, first, last);
+                });
+            });
+        };
+        Sums total(last - first);
+        if (chunks == 1) {
+            walk(0, total);
+        } else {
+#if defined(_OPENMP)
+#pragma omp parallel for ordered num_threads(static_cast<int>(chunks)) schedule(static, 1)
+#endif
+            for (Index chunk = 0; chunk < chunks; ++chunk) {
+                Sums part(last - first);
+                walk(chunk, part);
+#if defined(_OPENMP)
+#pragma omp ordered
+#endif
+                total.add(part, last - first);
+            }
+        }
+        total.pass_to(columns_done, first, last);
+        first = last;
+    } while (first < cols);
 }
 
 }  // namespace gradwright

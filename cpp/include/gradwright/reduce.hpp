@@ -1,5 +1,6 @@
 // Sums and maxima over a row, in an order that depends on its length only: the same for every
-// instruction set, and vector code without -ffast-math.
+// instruction set, and vector code without -ffast-math.  (Within a term, a compiler may fuse a product
+// and the sum it goes into where the machine can.)
 #pragma once
 
 #include <algorithm>
@@ -125,7 +126,7 @@ GRADWRIGHT_INLINE T largest(Index count, Term term) {
 template <class T, class Term>
 GRADWRIGHT_INLINE T maximum(Index count, Term term) {
     return detail::reduce(count, -std::numeric_limits<T>::infinity(), term,
-                          [](auto a, auto b) { return (a > b) | (a != a) ? a : b; });
+                          [](auto a, auto b) { return ((a > b) | (a != a)) ? a : b; });
 }
 
 /// The mean of term(0), ..., term(count - 1), 0 for none; exact where all are equal.

@@ -67,9 +67,9 @@ def test_batchnorm_reads_its_data_twice() -> None:
     assert body.count("row_blocks(") + body.count("for (Index n") == 2
 
 
-def test_column_sums_beside_row_sums_are_a_sweep_over_columns() -> None:
+def test_column_sums_beside_row_sums_share_their_walk_over_the_rows() -> None:
     body = routine(layernorm, "backward")
-    assert body.count("parallel_for(") == body.count("parallel_columns(") == 1
+    assert body.count("parallel_") == body.count("parallel_walk<2>(") == 1
 
 
 def test_exponents_known_to_be_negative_take_the_cheaper_exponential() -> None:
