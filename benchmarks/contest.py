@@ -95,6 +95,15 @@ class Process:
                 return
             time.sleep(0.002)
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def ended(self) -> bool:
+        """Whether the process is no more."""
+        return self._process.poll() is not None
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()
@@ -162,7 +171,12 @@ class Arena:
                 once = process.ask("run", key=peer.name, steps=some)["seconds"] / some
             except LibraryFailedError as error:
                 result.left_out[peer.name] = str(error)
-                self.stop(peer.library)
+                if self.process(peer.library).ended():
+                    lost = [name for name, process in found.items() if process.library == peer.library]
+                    for name in lost:
+                        result.left_out[name] = f"{peer.name} ended the process they share"
+                        del found[name]
+                    self.stop(peer.library)
                 continue
             steps[peer.name] = max(1, round(effort.turn / max(once, 1e-7)))
             found[peer.name] = process

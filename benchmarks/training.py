@@ -97,7 +97,7 @@ def sparse(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
 
 def weights(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
     """Ours alone: three decades of weights in one network, 8192-8192-8192-10."""
-    for density in np.geomspace(2e-4, 0.2, 10):
+    for density in np.geomspace(2e-4, 0.2, 7):
         problem = pose((8192, 8192, 8192, 10), 100, density=float(density), threads=arena.threads)
         what = {"network": problem.name, "density": float(density)}
         yield _row("weights", what, arena, limits, wanted, [(OURS, problem)])
@@ -105,7 +105,7 @@ def weights(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
 
 def batch(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
     """Ours alone: three decades of samples."""
-    for samples in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384):
+    for samples in (16, 64, 256, 1024, 4096, 16384):
         problem = pose((3072, 1024, 512, 10), samples, density=0.01, threads=arena.threads)
         what = {"network": "3072-1024-512-10", "density": 0.01, "batch": samples}
         yield _row("batch", what, arena, limits, wanted, [(OURS, problem)])
@@ -113,7 +113,7 @@ def batch(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
 
 def rewiring(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
     """A prune-and-grow step against a training step."""
-    rules = [Peer("SET", "own", "set_random"), Peer("RigL", "own", "rigl")]
+    rules = [Peer(*names, alike=False) for names in (("SET", "own", "set_random"), ("RigL", "own", "rigl"))]
     for name in wanted.networks or ("cifar",):
         for density in (0.1, 0.01, 0.001):
             problem = pose(*NETWORKS[name], density=density, threads=arena.threads)

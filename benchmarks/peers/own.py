@@ -38,16 +38,18 @@ class Network:
 
 
 class Rewired(Network):
-    """A run moves the share of weights of `rule` so many times, with the gradients of a last step."""
+    """A run moves the share of weights of `rule` so many times, by the gradients of one step."""
 
     def __init__(self, problem: Problem, **rule: Any) -> None:
         from gradwright.sparse import Rewiring
 
         super().__init__(problem)
-        super().run(1)
-        self._rewiring = Rewiring(**rule)
+        self._rewiring, self._has_gradients = Rewiring(**rule), False
 
     def run(self, steps: int) -> object:
+        if not self._has_gradients:
+            super().run(1)
+            self._has_gradients = True
         for _ in range(steps):
             self._rewiring.apply(self.engine)
         return None
