@@ -33,7 +33,7 @@ REQUIRED_BY := $(BIN)/python -c 'import sys, tomllib; \
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help derive test check build lint bench accuracy sanitize wheel clean distclean FORCE
+.PHONY: help derive test check build lint bench accuracy sanitize sanitize-cpp wheel clean distclean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,12 +63,21 @@ accuracy: build ## Measure the error of the float32 functions over every float
 	@$(BIN)/cmake --build $(BUILD) --target accuracy
 	@$(BUILD)/accuracy
 
-sanitize: $(STAMPS)/test ## Run the tests of the compiled module under the address sanitizer
+sanitize: sanitize-cpp $(STAMPS)/test ## Run the C++ tests and those of the modules under sanitizers
 	@$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target build/sanitize/site . \
 	    -Cbuild-dir=build/sanitize/cmake -Ccmake.define.GRADWRIGHT_SANITIZE=ON $(CMAKE_FLAGS)
 	@SKBUILD_EDITABLE_SKIP=$(CURDIR)/$(BUILD) PYTHONPATH=build/sanitize/site \
 	    LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -q $(SANITIZE_TESTS)
+
+# Without OpenMP all threads are the engine's own: a thread sanitizer does not see how libgomp waits.
+sanitize-cpp:
+	@mkdir -p build/sanitize
+	@for test in runtime engine; do for sanitizer in thread address,undefined; do \
+	    echo "$${test}_test.cpp with -fsanitize=$$sanitizer"; \
+	    $(CXX) -std=c++17 -O1 -g -fsanitize=$$sanitizer -fno-sanitize-recover=all -pthread \
+	        -Icpp/include -Igenerated/cpp cpp/tests/$${test}_test.cpp -o build/sanitize/$${test}_test && \
+	    build/sanitize/$${test}_test || exit 1; done; done
 
 wheel: $(STAMPS)/derive ## Build a wheel in dist/ and try it in an empty environment
 	@rm -rf dist build/wheel
