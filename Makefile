@@ -24,7 +24,7 @@ TEST_JOBS ?= 2
 SANITIZE_TESTS ?= tests/cpp tests/generated tests/gradwright/backends -k "not numpy"
 
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
-CMAKE_FLAGS := $(foreach option,WERROR BLAS NATIVE,-Ccmake.define.GRADWRIGHT_$(option)=$($(option)))
+CMAKE_FLAGS = $(foreach option,WERROR BLAS NATIVE,-Ccmake.define.GRADWRIGHT_$(option)=$($(option)))
 # requirements of the build, or of the extras named as arguments, from pyproject.toml
 REQUIRED_BY := $(BIN)/python -c 'import sys, tomllib; \
     data = tomllib.load(open("pyproject.toml", "rb")); \
@@ -79,13 +79,16 @@ sanitize-cpp:
 	        -Icpp/include -Igenerated/cpp cpp/tests/$${test}_test.cpp -o build/sanitize/$${test}_test && \
 	    build/sanitize/$${test}_test || exit 1; done; done
 
-wheel: $(STAMPS)/derive ## Build a wheel in dist/ and try it in an empty environment
+wheel: NATIVE = OFF
+wheel: $(STAMPS)/derive ## Build a wheel for all machines of this kind in dist/ and try it in an empty environment
 	@rm -rf dist build/wheel
-	@$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist . \
+	    -Cbuild-dir=build/portable $(CMAKE_FLAGS)
 	@$(BIN)/python -m venv --clear build/wheel
-	@build/wheel/bin/python -m pip install --quiet dist/*.whl
-	@cd build/wheel && bin/python -c 'import gradwright._kernels, gradwright.blas; \
-	    print("gradwright", gradwright.__version__, "with", gradwright.blas.name())'
+	@build/wheel/bin/python -m pip install --quiet dist/*.whl pytest
+	@cd build/wheel && bin/python -c 'import gradwright.blas, gradwright.instructions as own; \
+	    print("gradwright", gradwright.__version__, "with", gradwright.blas.name(), "for", *own.available())'
+	@build/wheel/bin/python -m pytest -q -p no:cacheprovider tests/gradwright/test_instructions.py
 
 clean: ## Remove what was built, but not the environment
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(STAMPS)/build

@@ -1,7 +1,7 @@
 // Claims about the training engine of cpp/include/gradwright/engine; exits with 1 if one fails.
 //
 //     g++ -std=c++17 -O1 -g -fsanitize=thread -pthread -Icpp/include -Igenerated/cpp
-//         cpp/tests/engine_test.cpp -o engine_test && ./engine_test
+//         cpp/tests/engine_test.cpp -o engine_test && ./engine_test [STEPS]
 //
 // Compiled without OpenMP, all threads are the engine's own, which a thread sanitizer understands.
 #include <cmath>
@@ -223,7 +223,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
     return most;
 }
 
-constexpr int steps = 9;
+int steps = 9;  // as many as there are sizes of batches, and two more
 
 void results_of_threads_agree(const Plan& plan) {
     const std::vector<double> alone = Trained(plan, 1).train(steps);
@@ -281,7 +281,8 @@ void a_forked_child_trains() {
 
 }  // namespace
 
-int main() {
+int main(int count, char** given) {
+    if (count > 1) steps = std::atoi(given[1]);
     for (const Plan& plan : plans) results_of_threads_agree(plan);
     moved_weights_train();
     networks_in_threads_do_not_meet();
