@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import arrays, kernels, networks, training, training_report
+from . import arrays, kernels, memory, networks, training, training_report
 from .contest import QUICK, Effort
 from .timing import bandwidth
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "training", "all"),
+    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "training", "memory", "all"),
                         default="all")  # fmt: skip
     parser.add_argument("tables", nargs="*", metavar="table",
                         help=f"of training, any of {', '.join(training.TABLES)}; default: all")  # fmt: skip
@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--optimizers", nargs="+", choices=training.OPTIMIZERS,
                         default=training.OPTIMIZERS)  # fmt: skip
     parser.add_argument("--peers", nargs="+", default=(), help="names or parts of names; default: all")
+    parser.add_argument("--sizes", nargs="+", choices=memory.NETWORKS, default=("cifar", "wide"),
+                        help="of the networks of the part memory")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"),
                         help="folder for JSON and pictures")  # fmt: skip
@@ -51,6 +53,8 @@ def main() -> None:
         )  # fmt: skip
         tables = given.tables or list(training.TABLES)
         training_report.run(console, given.out, tables, given.threads, wanted)
+    if part in ("memory", "all"):
+        training_report.run_memory(console, given.out, given.sizes)
 
 
 def _kernels(console: Console) -> None:

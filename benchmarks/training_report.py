@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import limits, pictures, training
+from . import limits, memory, pictures, training
 from .contest import Arena
 from .peers import OURS
 from .training import Row, Wanted
@@ -46,6 +46,25 @@ def run(console: Console, folder: Path, tables: Sequence[str], threads: Sequence
         content = {"limits": machine, "rows": [asdict(row) for row in found_rows]}
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
     console.print(f"Written to {folder}")
+
+
+def run_memory(console: Console, folder: Path, networks: Sequence[str]) -> None:
+    """Show and write to memory.json what training takes at a density of 0.01."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = Table(title="Peak resident memory of training at density 0.01, MB beyond the imports")
+    for column in ("network", "optimizer", "weights", "needed", "measured", "times"):
+        table.add_column(column, justify="right")
+    found = []
+    for network in networks:
+        for optimizer in ("gradient_descent", "momentum", "adam"):
+            peak = memory.measure(network, optimizer)
+            found.append(asdict(peak))
+            shown = (peak.why, "") if peak.measured is None else (
+                f"{peak.measured / 1e6:.1f}", f"{peak.measured / peak.needed:.2f}")  # fmt: skip
+            sizes = "-".join(map(str, memory.NETWORKS[network][0]))
+            table.add_row(sizes, optimizer, f"{peak.weights:,}", f"{peak.needed / 1e6:.1f}", *shown)
+    console.print(table)
+    (folder / "memory.json").write_text(json.dumps(found, indent=1))
 
 
 def _show_machine(console: Console, found: Mapping[str, float]) -> None:

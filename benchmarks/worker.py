@@ -49,10 +49,29 @@ class Worker:
         self._trainers.pop(key, None)
         return {}
 
-    def memory(self) -> dict[str, Any]:
-        """The largest resident set so far, in bytes."""
-        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return {"bytes": int(fields["VmHWM"].split()[0]) * 1024}
+    def train(self, sizes: list[int], batch: int, density: float, optimizer: str) -> dict[str, Any]:
+        """Make and train an `MLP`; by how many bytes the largest resident set exceeds that before."""
+        import numpy as np
+
+        from gradwright import MLP
+
+        def fit(sizes: list[int], batch: int) -> None:
+            hidden = ["relu"] * (len(sizes) - 2)
+            net = MLP(sizes, [*hidden, "softmax"], density=density, optimizer=optimizer, backend="cpp")
+            X = np.zeros((batch, sizes[0]), np.float32)
+            net.fit(X, np.arange(batch) % sizes[-1], 2, batch_size=batch, verbose=False)
+
+        fit([200, 200], 2)  # what is imported on the way is not counted
+        before = _resident("VmRSS")
+        fit(sizes, batch)
+        return {"bytes": _resident("VmHWM") - before}
+
+
+def _resident(field: str) -> int:
+    """Bytes in memory, now (VmRSS) or at most so far (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = dict(line.split(":", 1) for line in lines)[field].split()[0]
+    return int(kilobytes) * 1024
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # behind everything else: the package in use stays the installed one
 
-from benchmarks import limits, pictures  # noqa: E402
+from benchmarks import limits, memory, pictures  # noqa: E402
 from benchmarks.contest import Arena, Effort, disagreeing  # noqa: E402
 from benchmarks.peers import DENSE, OURS, SPARSE, Peer  # noqa: E402
 from benchmarks.peers.problem import pose  # noqa: E402
@@ -98,3 +98,13 @@ def test_a_line_is_found_through_what_grows_linearly() -> None:
     assert (line.start, line.slope) == pytest.approx((3e-3, 2e-6))
     assert line.off < 1e-9
     assert pictures.fit(list(x), list(2e-6 * x - 1e-6)).start == 0
+
+
+def test_memory_of_a_training_is_measured_in_a_fresh_process() -> None:
+    found = memory.measure("cifar", "momentum")
+    assert found.why == ""
+    weights = 31457 + 5243 + 51
+    activations = 2 * 4 * 100 * (3072 + 1024 + 512 + 10)
+    assert found.needed == 16 * weights + activations
+    assert found.measured is not None
+    assert found.measured > found.needed / 2
