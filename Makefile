@@ -56,7 +56,7 @@ lint: build $(STAMPS)/test build/typing
 
 build: $(STAMPS)/build ## Compile gradwright._kernels and install the project in .venv, editable
 
-bench: build $(STAMPS)/bench ## Measure the kernels side by side with their peers
+bench: build $(STAMPS)/bench ## Measure kernels and training side by side with their peers
 	@$(BIN)/python -m benchmarks
 
 accuracy: build ## Measure the error of the float32 functions over every float

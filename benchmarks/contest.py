@@ -152,45 +152,49 @@ class Arena:
     def compete(self, entries: Iterable[tuple[Peer, Problem]], effort: Effort) -> Result:
         """Interleaved: every round gives each contender a turn of several steps."""
         result = Result()
-        found: dict[str, Process] = {}
-        steps: dict[str, int] = {}
         losses: dict[Peer, list[float]] = {}
+        steps: dict[Peer, int] = {}
         for peer, problem in entries:
             missing = peer.missing()
             if missing is not None:
                 result.left_out[peer.name] = f"{missing} is not installed"
-                continue
-            if peer.one_thread and self.threads > 1:
+            elif peer.one_thread and self.threads > 1:
                 result.left_out[peer.name] = "runs on one thread only"
-                continue
-            try:
-                losses[peer] = self.make(peer, problem)
-                process = self.process(peer.library)
-                once: float = process.ask("run", key=peer.name, steps=1)["seconds"]
-                some = max(1, int(0.005 / once))
-                once = process.ask("run", key=peer.name, steps=some)["seconds"] / some
-            except LibraryFailedError as error:
-                result.left_out[peer.name] = str(error)
-                if self.process(peer.library).ended():
-                    lost = [name for name, process in found.items() if process.library == peer.library]
-                    for name in lost:
-                        result.left_out[name] = f"{peer.name} ended the process they share"
-                        del found[name]
-                    self.stop(peer.library)
-                continue
-            steps[peer.name] = max(1, round(effort.turn / max(once, 1e-7)))
-            found[peer.name] = process
-        result.seconds = {name: [] for name in found}
+            else:
+                try:
+                    losses[peer] = self.make(peer, problem)
+                    steps[peer] = max(1, round(effort.turn / self._once(peer)))
+                except LibraryFailedError as error:
+                    result.left_out[peer.name] = str(error)
+                    if self.process(peer.library).ended():
+                        result.left_out |= self._lose(peer, steps)
+        result.seconds = {peer.name: [] for peer in steps}
         for _ in range(effort.rounds):
-            for name, process in found.items():
-                own = steps[name]
+            for peer, own in steps.items():
                 warm = 0 if own == 1 else max(1, own // 8)
-                taken = process.ask("run", key=name, steps=own, warm=warm)["seconds"]
-                result.seconds[name].append(taken / own)
-        for name, process in found.items():
-            process.ask("drop", key=name)
+                result.seconds[peer.name].append(self._run(peer, own, warm))
+        for peer in steps:
+            self.process(peer.library).ask("drop", key=peer.name)
         result.left_out |= disagreeing(losses)
         return result
+
+    def _run(self, peer: Peer, steps: int, warm: int = 0) -> float:
+        """Seconds a step."""
+        answer = self.process(peer.library).ask("run", key=peer.name, steps=steps, warm=warm)
+        return float(answer["seconds"]) / steps
+
+    def _once(self, peer: Peer) -> float:
+        """About how long a step takes."""
+        first = self._run(peer, 1)
+        return max(self._run(peer, max(1, int(0.005 / first))), 1e-7)
+
+    def _lose(self, peer: Peer, steps: dict[Peer, int]) -> dict[str, str]:
+        """End the process that a peer has broken, for all who share it."""
+        self.stop(peer.library)
+        lost = [other for other in steps if other.library == peer.library]
+        for other in lost:
+            del steps[other]
+        return {other.name: f"{peer.name} ended the process they share" for other in lost}
 
 
 def disagreeing(losses: Mapping[Peer, Sequence[float]]) -> dict[str, str]:
