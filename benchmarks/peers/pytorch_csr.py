@@ -11,7 +11,7 @@ from .problem import Csr, Problem
 
 
 def _tensor(W: Csr) -> Any:
-    indptr, indices = (torch.from_numpy(a.astype(np.int64)) for a in (W.indptr, W.indices))
+    indptr, indices = (torch.from_numpy(a.astype(np.int32)) for a in (W.indptr, W.indices))
     return torch.sparse_csr_tensor(indptr, indices, torch.from_numpy(W.values.copy()), W.shape)
 
 
