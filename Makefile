@@ -88,7 +88,7 @@ wheel: $(STAMPS)/derive ## Build a wheel for all machines of this kind in dist/ 
 	@build/wheel/bin/python -m pip install --quiet dist/*.whl pytest
 	@cd build/wheel && bin/python -c 'import gradwright.blas, gradwright.instructions as own; \
 	    print("gradwright", gradwright.__version__, "with", gradwright.blas.name(), "for", *own.available())'
-	@build/wheel/bin/python -m pytest -q -p no:cacheprovider tests/gradwright/test_instructions.py
+	@cd build/wheel && bin/python -m pytest -q -rs -p no:cacheprovider $(CURDIR)/tests/gradwright/test_instructions.py
 
 clean: ## Remove what was built, but not the environment
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(STAMPS)/build

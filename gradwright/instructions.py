@@ -51,7 +51,7 @@ def folders(path: Iterable[str]) -> list[str]:
 
 def _folders(path: Iterable[str], level: str) -> list[Path]:
     places = (Path(entry, "_" + level.replace("-", "_")) for entry in path)
-    return [place for place in places if place.is_dir()]
+    return [place for place in places if any(place.glob("_kernels*"))]
 
 
 def _find(path: Iterable[str]) -> list[str]:
