@@ -11,6 +11,8 @@ import pytest
 
 from gradwright import instructions
 
+# Not with Adam: it makes steps of full size of gradients that are rounding and nothing else, as that of a
+# bias before batch normalisation.
 _TRAINING = """
 import json
 import numpy as np
@@ -23,8 +25,8 @@ Y, pullback = gelu.vjp(X)
 loss, backward = softmax_cross_entropy.vjp(X, labels)
 found = {"name": instructions.name(), "values": [*Y.flat, *pullback(X).flat, loss, *backward(1.0).flat]}
 for kind, options in {"dense": {"batchnorm": True, "dropout": 0.2}, "sparse": {"density": 0.1}}.items():
-    net = MLP([96, 128, 64, 10], ["relu", "tanh", "softmax"], optimizer="adam", seed=1, **options)
-    net.fit(X, labels, 3, batch_size=50, learning_rate=1e-3, verbose=False)
+    net = MLP([96, 128, 64, 10], ["relu", "tanh", "softmax"], optimizer="momentum", seed=1, **options)
+    net.fit(X, labels, 3, batch_size=50, learning_rate=0.02, verbose=False)
     found["values"] += net.predict_proba(X).flat
 print(json.dumps(found, default=float))
 """
@@ -84,4 +86,4 @@ def test_levels_have_the_same_results_to_rounding() -> None:
     for level in there[:-1]:
         name, found = results(level)
         assert name == level
-        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
