@@ -24,7 +24,7 @@ TEST_JOBS ?= 2
 SANITIZE_TESTS ?= tests/cpp tests/generated tests/gradwright/backends -k "not numpy"
 
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
-CMAKE_FLAGS := $(foreach option,WERROR BLAS NATIVE,-Ccmake.define.GRADWRIGHT_$(option)=$($(option)))
+CMAKE_FLAGS = $(foreach option,WERROR BLAS NATIVE,-Ccmake.define.GRADWRIGHT_$(option)=$($(option)))
 # requirements of the build, or of the extras named as arguments, from pyproject.toml
 REQUIRED_BY := $(BIN)/python -c 'import sys, tomllib; \
     data = tomllib.load(open("pyproject.toml", "rb")); \
@@ -33,7 +33,7 @@ REQUIRED_BY := $(BIN)/python -c 'import sys, tomllib; \
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help derive test check build lint bench accuracy sanitize wheel clean distclean FORCE
+.PHONY: help derive test check build lint bench accuracy sanitize sanitize-cpp wheel clean distclean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,27 +56,39 @@ lint: build $(STAMPS)/test build/typing
 
 build: $(STAMPS)/build ## Compile gradwright._kernels and install the project in .venv, editable
 
-bench: build $(STAMPS)/bench ## Measure the kernels side by side with their peers
+bench: build $(STAMPS)/bench ## Measure kernels and training side by side with their peers
 	@$(BIN)/python -m benchmarks
 
 accuracy: build ## Measure the error of the float32 functions over every float
 	@$(BIN)/cmake --build $(BUILD) --target accuracy
 	@$(BUILD)/accuracy
 
-sanitize: $(STAMPS)/test ## Run the tests of the compiled module under the address sanitizer
+sanitize: sanitize-cpp $(STAMPS)/test ## Run the C++ tests and those of the modules under sanitizers
 	@$(PIP) install --quiet --no-build-isolation --no-deps --upgrade --target build/sanitize/site . \
 	    -Cbuild-dir=build/sanitize/cmake -Ccmake.define.GRADWRIGHT_SANITIZE=ON $(CMAKE_FLAGS)
 	@SKBUILD_EDITABLE_SKIP=$(CURDIR)/$(BUILD) PYTHONPATH=build/sanitize/site \
 	    LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -q $(SANITIZE_TESTS)
 
-wheel: $(STAMPS)/derive ## Build a wheel in dist/ and try it in an empty environment
+# Without OpenMP all threads are the engine's own: a thread sanitizer does not see how libgomp waits.
+sanitize-cpp:
+	@mkdir -p build/sanitize
+	@for test in runtime engine; do for sanitizer in thread address,undefined; do \
+	    echo "$${test}_test.cpp with -fsanitize=$$sanitizer"; \
+	    $(CXX) -std=c++17 -O1 -g -fsanitize=$$sanitizer -fno-sanitize-recover=all -pthread \
+	        -Icpp/include -Igenerated/cpp cpp/tests/$${test}_test.cpp -o build/sanitize/$${test}_test && \
+	    build/sanitize/$${test}_test || exit 1; done; done
+
+wheel: NATIVE = OFF
+wheel: $(STAMPS)/derive ## Build a wheel for all machines of this kind in dist/ and try it in an empty environment
 	@rm -rf dist build/wheel
-	@$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist . \
+	    -Cbuild-dir=build/portable $(CMAKE_FLAGS)
 	@$(BIN)/python -m venv --clear build/wheel
-	@build/wheel/bin/python -m pip install --quiet dist/*.whl
-	@cd build/wheel && bin/python -c 'import gradwright._kernels, gradwright.blas; \
-	    print("gradwright", gradwright.__version__, "with", gradwright.blas.name())'
+	@build/wheel/bin/python -m pip install --quiet dist/*.whl pytest
+	@cd build/wheel && bin/python -c 'import gradwright.blas, gradwright.instructions as own; \
+	    print("gradwright", gradwright.__version__, "with", gradwright.blas.name(), "for", *own.available())'
+	@cd build/wheel && bin/python -m pytest -q -rs -p no:cacheprovider $(CURDIR)/tests/gradwright/test_instructions.py
 
 clean: ## Remove what was built, but not the environment
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(STAMPS)/build

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import platform
 from pathlib import Path
@@ -11,19 +10,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import arrays, kernels, networks
+from . import arrays, kernels, memory, networks, training, training_report
+from .contest import QUICK, Effort
 from .timing import bandwidth
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "training", "all"),
+    parser.add_argument("part", nargs="?", choices=("kernels", "numpy", "networks", "training", "memory", "all"),
                         default="all")  # fmt: skip
+    parser.add_argument("tables", nargs="*", metavar="table",
+                        help=f"of training, any of {', '.join(training.TABLES)}; default: all")  # fmt: skip
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--networks", nargs="+", choices=training.NETWORKS, default=(),
+                        help="of the tables dense, sparse and rewiring")  # fmt: skip
+    parser.add_argument("--densities", nargs="+", type=float, default=training.DENSITIES)
+    parser.add_argument("--optimizers", nargs="+", choices=training.OPTIMIZERS,
+                        default=training.OPTIMIZERS)  # fmt: skip
+    parser.add_argument("--peers", nargs="+", default=(), help="names or parts of names; default: all")
+    parser.add_argument("--sizes", nargs="+", choices=memory.NETWORKS, default=("cifar", "wide"),
+                        help="of the networks of the part memory")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"),
                         help="folder for JSON and pictures")  # fmt: skip
     given = parser.parse_args()
+    unknown = set(given.tables) - set(training.TABLES)
+    if unknown or (given.tables and given.part != "training"):
+        parser.error(f"no such table: {', '.join(sorted(unknown) or given.tables)}")
     part = given.part
-    console = Console(width=120)
+    console = Console(width=max(160, Console().width))
     console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     if part in ("kernels", "all"):
         _kernels(console)
@@ -32,16 +47,14 @@ def main() -> None:
     if part in ("networks", "all"):
         _networks(console)
     if part in ("training", "all"):
-        _training(console, given.out)
-
-
-def _training(console: Console, folder: Path) -> None:
-    if importlib.util.find_spec("torch") is None:
-        console.print("PyTorch is not installed and left out; `make bench` installs it")
-        return
-    from . import training_report
-
-    training_report.run(console, folder)
+        wanted = training.Wanted(
+            given.networks, given.densities, given.optimizers, given.peers,
+            QUICK if given.quick else Effort(),
+        )  # fmt: skip
+        tables = given.tables or list(training.TABLES)
+        training_report.run(console, given.out, tables, given.threads, wanted)
+    if part in ("memory", "all"):
+        training_report.run_memory(console, given.out, given.sizes)
 
 
 def _kernels(console: Console) -> None:

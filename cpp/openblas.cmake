@@ -1,5 +1,5 @@
-# Links the module with the OpenBLAS of the Python package scipy-openblas32 and bundles the library
-# with its licence beside the module. Without that package the kernels use loops of their own.
+# Links modules with the OpenBLAS of the Python package scipy-openblas32 and bundles the library
+# with its licence in the package. Without that package the kernels use loops of their own.
 
 execute_process(
   COMMAND "${Python_EXECUTABLE}" -c "
@@ -21,12 +21,19 @@ list(GET FOUND 1 OPENBLAS_LICENSE)
 include("${OPENBLAS_CMAKE}/OpenBLASConfig.cmake")
 message(STATUS "OpenBLAS ${OpenBLAS_VERSION}: ${OpenBLAS_LIBRARIES}")
 
-target_link_libraries(_kernels PRIVATE OpenBLAS::OpenBLAS)
-target_compile_definitions(_kernels PRIVATE GRADWRIGHT_OPENBLAS)
-if(APPLE)
-  set_target_properties(_kernels PROPERTIES INSTALL_RPATH "@loader_path")
-else()
-  set_target_properties(_kernels PROPERTIES INSTALL_RPATH "$ORIGIN")
-endif()
 install(FILES "${OpenBLAS_LIBRARIES}" DESTINATION .)
 install(FILES "${OPENBLAS_LICENSE}" DESTINATION . RENAME OPENBLAS-LICENSE.txt)
+
+# Link a module that is installed in a folder of the package.
+function(link_openblas target folder)
+  target_link_libraries(${target} PRIVATE OpenBLAS::OpenBLAS)
+  target_compile_definitions(${target} PRIVATE GRADWRIGHT_OPENBLAS)
+  set(ORIGIN "$ORIGIN")
+  if(APPLE)
+    set(ORIGIN "@loader_path")
+  endif()
+  if(NOT folder STREQUAL ".")
+    string(APPEND ORIGIN "/..")
+  endif()
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${ORIGIN}")
+endfunction()

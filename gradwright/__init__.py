@@ -7,6 +7,8 @@ imported when first asked for: the package itself loads nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gradwright import instructions
+
 if TYPE_CHECKING:
     from gradwright.checkpoint import CheckpointError, load
     from gradwright.layer import Layer
@@ -38,6 +40,10 @@ __all__ = [
     "Specification",
     "load",
 ]
+
+
+# Here the compiled modules of a portable build lie, for the instructions this processor has.
+__path__.extend(instructions.folders(__path__))
 
 
 def __getattr__(name: str) -> Any:

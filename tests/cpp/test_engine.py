@@ -1,0 +1,18 @@
+"""The training engine without Python around it; `make sanitize` runs the same program under sanitizers."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
+
+
+def test_claims_about_the_engine_hold(tmp_path: Path) -> None:
+    program, source = tmp_path / "engine_test", ROOT / "cpp/tests/engine_test.cpp"
+    folders = [f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'generated/cpp'}"]
+    flags = ["-std=c++17", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([COMPILER, *flags, *folders, source, "-o", program], check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+    subprocess.run([program], check=True, env=environment)
