@@ -36,12 +36,6 @@ def sparse_linear(X: Matrix[N, D], W: Matrix[K, D], M: Pattern[K, D], b: Row[K])
     return X @ hadamard(M, W).T + row_repeat(b, N)
 
 
-@layer(conventions=["the entries of W outside the pattern M do not exist"])
-def sparse_linear_of_data(X: Constant[N, D], W: Matrix[K, D], M: Pattern[K, D], b: Row[K]):
-    """The sparse linear layer of data: no gradient of the samples is made."""
-    return sparse_linear(X, W, M, b)
-
-
 @layer(conventions=["R holds 0 or 1 / (1 - p), drawn afresh for each batch; none at inference"])
 def dropconnect(X: Matrix[N, D], W: Matrix[K, D], b: Row[K], R: Constant[K, D]):
     """DropConnect: the weights of a linear layer are multiplied by a given random matrix R."""

@@ -180,7 +180,8 @@ class Layer:
         self, given: tuple[Array, ...], DY: Array, input_gradient: bool
     ) -> tuple[Array | None, Array, Array]:
         """DX, if it is wanted, DW and Db."""
-        name = self._linear if input_gradient else f"{self._linear}_of_data"
+        of_data = not input_gradient and not self.specification.sparse
+        name = f"{self._linear}_of_data" if of_data else self._linear
         named = dict(zip(kernels.face(self._linear).arrays, given, strict=True))
         saved = (named[need] for need in kernels.face(name).saves)
         *DX, DW, Db = kernels.module(self._target, name).backward(DY, *saved)

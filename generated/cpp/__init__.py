@@ -38,7 +38,6 @@ __all__ = [
     "log_softmax",
     "logistic_cross_entropy",
     "masked_linear",
-    "masked_linear_of_data",
     "mean_absolute_error",
     "mean_squared_error",
     "mish",

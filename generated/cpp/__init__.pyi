@@ -31,7 +31,6 @@ from . import log_sigmoid as log_sigmoid
 from . import log_softmax as log_softmax
 from . import logistic_cross_entropy as logistic_cross_entropy
 from . import masked_linear as masked_linear
-from . import masked_linear_of_data as masked_linear_of_data
 from . import mean_absolute_error as mean_absolute_error
 from . import mean_squared_error as mean_squared_error
 from . import mish as mish
@@ -99,7 +98,6 @@ __all__ = [
     "log_softmax",
     "logistic_cross_entropy",
     "masked_linear",
-    "masked_linear_of_data",
     "mean_absolute_error",
     "mean_squared_error",
     "mish",

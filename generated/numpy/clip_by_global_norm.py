@@ -19,7 +19,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "clip_by_global_norm"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Forward(NamedTuple):
@@ -29,7 +28,7 @@ class Forward(NamedTuple):
     square_norm: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(G: Array, others: float = 0.0, clip_norm: float = 1.0, *, out: Any = None) -> Forward:
     """Huber's function of the norm of all gradients; its gradient is G, clipped.
 
@@ -39,18 +38,17 @@ def forward(G: Array, others: float = 0.0, clip_norm: float = 1.0, *, out: Any =
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [G], dtype, sizes = _check(
+    [G], dtype, [N, K] = _check(
         ("G", G, ("N", "K")),
     )
-    N, K = sizes["N"], sizes["K"]
     others = _nonnegative("others", others)
     clip_norm = _positive("clip_norm", clip_norm)
-    if sizes["N"] == 0:
+    if N == 0:
         raise ValueError(f"{_LAYER}: expected at least one sample, got G {G.shape}")
     out_L, out_square_norm = _buffers(out, ("L", "square_norm"))
     sum_G = 0.0
-    for rows in _row_blocks(N, K):
-        sum_G += np.vecdot(G[rows], G[rows]).sum(dtype=np.float64)
+    for [G_rows] in _row_blocks(N, K, G):
+        sum_G += np.vecdot(G_rows, G_rows).sum(dtype=np.float64)
     square_norm = sum_G + others
     L = _huber_of_root(square_norm, clip_norm)
     return Forward(
@@ -59,23 +57,22 @@ def forward(G: Array, others: float = 0.0, clip_norm: float = 1.0, *, out: Any =
     )
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DL: float, G: Array, square_norm: float, clip_norm: float = 1.0, *, out: Any = None) -> Array:
     """The gradients from the upstream gradient DL.
 
     Needs G, square_norm as `forward` got or returned them. Returns DG.
     """
-    [G], dtype, sizes = _check(
+    [G], dtype, [N, K] = _check(
         ("G", G, ("N", "K")),
     )
     DL = dtype.type(_number("DL", DL))
     square_norm = dtype.type(_number("square_norm", square_norm))
-    N, K = sizes["N"], sizes["K"]
     clip_norm = _positive("clip_norm", clip_norm)
     Dsquare_norm = _huber_of_root_prime_s(square_norm, clip_norm) * DL
     DG = _result(out, "DG", (N, K), dtype, G)
-    for rows in _row_blocks(N, K):
-        np.multiply(2 * Dsquare_norm, G[rows], out=DG[rows])
+    for DG_rows, G_rows in _row_blocks(N, K, DG, G):
+        np.multiply(2 * Dsquare_norm, G_rows, out=DG_rows)
     return _deliver("DG", DG, out)
 
 
@@ -92,18 +89,37 @@ def vjp(G: Array, others: float = 0.0, clip_norm: float = 1.0) -> tuple[Any, Cal
     return L, pullback
 
 
-def _huber_of_root(s, limit):
+def _huber_of_root(s, limit, out=None):
     """Piecewise((limit*(-limit/2 + sqrt(s)), s > limit**2), (s/2, True))."""
-    return np.where(s > limit * limit, limit * (np.sqrt(s) - 0.5 * limit), 0.5 * s)
+    return np.multiply(np.where(s > limit * limit, limit * (np.sqrt(s) - 0.5 * limit), 0.5 * s), 1, out=out, dtype=s.dtype)
 
 
-def _huber_of_root_prime_s(s, limit):
+def _huber_of_root_prime_s(s, limit, out=None):
     """Piecewise((limit/(2*sqrt(s)), s > limit**2), (1/2, True))."""
-    return _with_nan(np.where(s > limit * limit, 0.5 * limit / np.sqrt(s), 0.5).astype(s.dtype, copy=False), s)
+    value = np.multiply(np.where(s > limit * limit, 0.5 * limit / np.sqrt(s), 0.5), 1, out=out, dtype=s.dtype)
+    return _with_nan(value, s)
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -119,7 +135,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -227,19 +243,29 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _with_nan(value: Array, x: Array) -> Array:
     """The value, and NaN where x is: a comparison with NaN does not hold and would hide it."""
     if np.isnan(x.max(initial=-np.inf)):
-        value[np.isnan(x)] = np.nan
+        np.copyto(value, np.nan, where=np.isnan(x))
     return value
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 65536
 
 
 _FLOAT64: frozenset[str] = frozenset()

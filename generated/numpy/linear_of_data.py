@@ -18,7 +18,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "linear_of_data"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Gradients(NamedTuple):
@@ -28,7 +27,7 @@ class Gradients(NamedTuple):
     Db: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, W: Array, b: Array, *, out: Any = None) -> Array:
     """The linear layer of data: no gradient of the samples is made.
 
@@ -40,33 +39,31 @@ def forward(X: Array, W: Array, b: Array, *, out: Any = None) -> Array:
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, W, b], dtype, sizes = _check(
+    [X, W, b], dtype, [N, D, K] = _check(
         ("X", X, ("N", "D")),
         ("W", W, ("K", "D")),
         ("b", b, ("K",)),
     )
-    N, D, K = sizes["N"], sizes["D"], sizes["K"]
     Y = _result(out, "Y", (N, K), dtype, X, W, b)
     np.matmul(X, W.T, out=Y)
     np.add(Y, b, out=Y)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X as `forward` got or returned them. Returns DW and Db.
     """
-    [DY, X], dtype, sizes = _check(
+    [DY, X], dtype, [N, K, D] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "D")),
     )
-    N, D, K = sizes["N"], sizes["D"], sizes["K"]
     out_DW, out_Db = _buffers(out, ("DW", "Db"))
     Db = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        Db += DY[rows].sum(axis=0)
+    for [DY_rows] in _row_blocks(N, K, DY):
+        Db += DY_rows.sum(axis=0)
     Db = Db.astype(dtype, copy=False)
     DW = _result(out_DW, "DW", (K, D), dtype, DY, X)
     np.matmul(DY.T, X, out=DW)
@@ -92,8 +89,26 @@ def vjp(X: Array, W: Array, b: Array) -> tuple[Any, Callable[[Any], Any]]:
     return Y, pullback
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -109,7 +124,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -192,12 +207,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()

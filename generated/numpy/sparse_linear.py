@@ -21,7 +21,6 @@ import numpy as np
 
 Array = np.ndarray
 _LAYER = "sparse_linear"
-_QUIET = {"over": "ignore", "under": "ignore", "divide": "ignore", "invalid": "ignore"}
 
 
 class Gradients(NamedTuple):
@@ -32,7 +31,7 @@ class Gradients(NamedTuple):
     Db: Array
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def forward(X: Array, values: Array, indices: Array, indptr: Array, b: Array, *, out: Any = None) -> Array:
     """The sparse linear layer: a linear layer with weights where a pattern has them.
 
@@ -45,36 +44,34 @@ def forward(X: Array, values: Array, indices: Array, indptr: Array, b: Array, *,
     Raises TypeError for a dtype other than float32 or float64 or for a mixture, and
     ValueError for shapes or values that do not fit.
     """
-    [X, values, b], dtype, sizes = _check(
+    [X, values, b], dtype, [N, D, P, K] = _check(
         ("X", X, ("N", "D")),
         ("values", values, ("P",)),
         ("b", b, ("K",)),
     )
-    indices, indptr = _pattern(indices, indptr, sizes, "K", "D", "P")
-    N, D, P, K = sizes["N"], sizes["D"], sizes["P"], sizes["K"]
+    indices, indptr = _pattern(indices, indptr, K, D, P)
     Y = _result(out, "Y", (N, K), dtype, X, values, indices, indptr, b)
     _sparse_product(X, values, indices, indptr, Y)
     np.add(Y, b, out=Y)
     return _deliver("Y", Y, out)
 
 
-@np.errstate(**_QUIET)
+@np.errstate(all="ignore")
 def backward(DY: Array, X: Array, values: Array, indices: Array, indptr: Array, *, out: Any = None) -> Gradients:
     """The gradients from the upstream gradient DY.
 
     Needs X, values, indices, indptr as `forward` got or returned them. Returns DX, Dvalues and Db.
     """
-    [DY, X, values], dtype, sizes = _check(
+    [DY, X, values], dtype, [N, K, D, P] = _check(
         ("DY", DY, ("N", "K")),
         ("X", X, ("N", "D")),
         ("values", values, ("P",)),
     )
-    indices, indptr = _pattern(indices, indptr, sizes, "K", "D", "P")
-    N, D, P, K = sizes["N"], sizes["D"], sizes["P"], sizes["K"]
+    indices, indptr = _pattern(indices, indptr, K, D, P)
     out_DX, out_Dvalues, out_Db = _buffers(out, ("DX", "Dvalues", "Db"))
     Db = np.zeros(K)
-    for rows in _row_blocks(N, K):
-        Db += DY[rows].sum(axis=0)
+    for [DY_rows] in _row_blocks(N, K, DY):
+        Db += DY_rows.sum(axis=0)
     Db = Db.astype(dtype, copy=False)
     DX = _result(out_DX, "DX", (N, D), dtype, DY, X, values, indices, indptr)
     _sparse_product(DY, *_by_columns(values, indices, indptr, D), DX)
@@ -100,8 +97,26 @@ def vjp(X: Array, values: Array, indices: Array, indptr: Array, b: Array) -> tup
     return Y, pullback
 
 
-def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, dict[str, int]]:
-    """The arrays in row order, their dtype and the sizes their shapes agree on."""
+def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], Any, Iterable[int]]:
+    """The arrays in row order, their dtype and the sizes their shapes agree on, as they are met."""
+    dtype = getattr(arguments[0][1], "dtype", None)
+    arrays: list[Array] = []
+    sizes: dict[str, int] = {}
+    for name, array, dims in arguments:
+        expected = _DOUBLE if name in _FLOAT64 else dtype
+        if type(array) is not Array or array.dtype is not expected or not array.flags.carray:
+            return _checked(arguments)
+        for dim, count in zip(dims, array.shape):
+            if sizes.setdefault(dim, count) != count:
+                return _checked(arguments)
+        if array.ndim != len(dims):
+            return _checked(arguments)
+        arrays.append(array)
+    return (arrays, dtype, sizes.values()) if dtype in _DTYPES else _checked(arguments)
+
+
+def _checked(arguments: Any) -> tuple[list[Array], Any, Iterable[int]]:
+    """The same for arrays that need a copy, a closer look or an explanation."""
     arrays: list[Array] = []
     sizes: dict[str, int] = {}
     dtype, ordered = None, True
@@ -117,7 +132,7 @@ def _check(*arguments: tuple[str, Any, tuple[str, ...]]) -> tuple[list[Array], A
         flags = array.flags
         ordered = ordered and flags.c_contiguous and flags.aligned
         arrays.append(array)
-    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes
+    return arrays if ordered else _in_row_order(arrays, sizes), dtype, sizes.values()
 
 
 def _dtype(name: str, array: Any, dtype: Any, arguments: Any) -> Any:
@@ -200,20 +215,22 @@ def _check_out(out: Any, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"{_LAYER}: out for {name} is read-only")
 
 
-def _row_blocks(rows: int, cols: int) -> Iterable[slice]:
-    """Slices of rows small enough that the temporaries of one block stay in the cache."""
-    step = max(1, 65536 // max(cols, 1))
-    if 0 < rows <= step:
-        return (slice(0, rows),)
-    return [slice(first, first + step) for first in range(0, rows, step)]
+def _row_blocks(rows: int, cols: int, *arrays: Any) -> Iterable[tuple[Array, ...]]:
+    """The arrays in blocks of rows small enough that temporaries stay in the cache; small ones whole."""
+    if 0 < rows * cols <= _BLOCK:
+        return (arrays,)
+    step = max(1, _BLOCK // max(cols, 1))
+    starts = range(0, rows, step)
+    return (tuple(array[first:first + step] for array in arrays) for first in starts)
 
 
 def _pattern(
-    indices: Any, indptr: Any, sizes: dict[str, int], rows: str, cols: str, entries: str
+    indices: Any, indptr: Any, rows: int | None, D: int, entries: int | None
 ) -> tuple[Array, Array]:
-    """The index arrays of CSR, looked at entry by entry."""
+    """The index arrays of CSR, looked at entry by entry; None for sizes that only they tell."""
     indices, indptr = _index_array("indices", indices), _index_array("indptr", indptr)
-    K, D, count = sizes.setdefault(rows, max(len(indptr) - 1, 0)), sizes[cols], sizes[entries]
+    K = max(len(indptr) - 1, 0) if rows is None else rows
+    count = len(indices) if entries is None else entries
     if len(indptr) != K + 1:
         raise ValueError(f"{_LAYER}: expected indptr of shape ({K + 1},), got {indptr.shape}")
     if len(indices) != count:
@@ -294,6 +311,15 @@ def _entry_blocks(indptr: Array, samples: int) -> Iterable[tuple[int, int]]:
         last = int(np.searchsorted(indptr, indptr[first] + most, side="right")) - 1
         yield first, max(last, first + 1)
         first = max(last, first + 1)
+
+
+_DOUBLE = np.dtype(np.float64)
+
+
+_DTYPES = (np.dtype(np.float32), _DOUBLE)
+
+
+_BLOCK = 262144
 
 
 _FLOAT64: frozenset[str] = frozenset()
