@@ -46,7 +46,7 @@ class Layer:
         backend: str = "numpy",
     ) -> None:
         described = specify([n_in, n_out], [activation], init=init, dtype=dtype, seed=seed)
-        self._set_up(described.layers[0], backend, initial_arrays(described), "layer1.", seed, 1)
+        self.look_at(described.layers[0], backend, initial_arrays(described), "layer1.", seed, 1)
 
     @classmethod
     def of(
@@ -59,10 +59,10 @@ class Layer:
     ) -> Layer:
         """Layer `number` of a network over arrays that are named as a backend names them."""
         layer = cls.__new__(cls)
-        layer._set_up(described, target, arrays, f"layer{number}.", seed, number)
+        layer.look_at(described, target, arrays, f"layer{number}.", seed, number)
         return layer
 
-    def _set_up(
+    def look_at(
         self,
         described: LayerSpecification,
         target: str,
@@ -71,6 +71,7 @@ class Layer:
         seed: int,
         number: int,
     ) -> None:
+        """Become layer `number` of a network over these arrays; what was kept of a batch is forgotten."""
         own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         self.specification = described
         self.statistics: dict[str, Array] = {k: own.pop(k) for k in ("mean", "variance") if k in own}

@@ -160,6 +160,9 @@ def _in_engine(
     extra = sum(layer.outputs * (layer.batchnorm + (layer.dropout > 0)) for layer in layers)
     extra += sum(l.outputs for l in active if l.dropout and _saves(l, "Y"))
     yield Item("cached activations", "N (H_0 + ... + H_L)", batch * sum(sizes), each)
+    panels = sum(layer.inputs for layer in layers if not layer.sparse)
+    if panels:
+        yield Item("inputs again, for products", "N H_(l-1) of dense layers", batch * panels, each)
     if apart:
         formula = "N H_l where the activation needs its input"
         yield Item("cached pre-activations", formula, batch * apart, each)

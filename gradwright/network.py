@@ -114,6 +114,7 @@ class MLP:
         self.backend = backends.create(backend, specification, arrays)
         self.history = History()
         self.progress = Progress()
+        self._layers: list[Layer] | None = None  # of the engine, once somebody has asked for them
 
     @property
     def specification(self) -> Specification:
@@ -128,13 +129,17 @@ class MLP:
         In training mode, the default, all that `backward` needs is kept, dropout is on and batch
         normalisation uses the batch; `predict` and `training=False` are inference.
         """
-        return self.backend.forward(self._inputs(X), training)
+        Y = self.backend.forward(self._inputs(X), training)
+        self._refresh_layers()
+        return Y
 
     def backward(self, y: Any, sample_weight: Any = None) -> float:
         """The loss of the last `forward(X)`; all gradients are computed and kept."""
         T = encoding.encode(self.specification, y)
         weight = encoding.weights(self.specification, sample_weight, len(T))
-        return self.backend.backward(T, weight)
+        loss = self.backend.backward(T, weight)
+        self._refresh_layers()
+        return loss
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the gradients of the last `backward`."""
@@ -239,21 +244,28 @@ class MLP:
         """
         if isinstance(self.backend, Composed):
             return self.backend.layers
+        if self._layers is None:
+            self._layers = [Layer.__new__(Layer) for _ in self.specification.layers]
+        self._refresh_layers()
+        return self._layers
+
+    def _refresh_layers(self) -> None:
+        """Hand the engine's arrays, gradients and values to the layers, where somebody has asked for those."""
+        if self._layers is None:
+            return
         named = self.backend.parameters() | self.backend.state()
-        layers = [
-            Layer.of(described, "numpy", named, self.specification.seed, number)
-            for number, described in enumerate(self.specification.layers, start=1)
-        ]
         gradients = self.backend.gradients()
-        for number, layer in enumerate(layers, start=1):
+        for number, (layer, described) in enumerate(
+            zip(self._layers, self.specification.layers, strict=True), start=1
+        ):
             prefix = f"layer{number}."
+            layer.look_at(described, "numpy", named, prefix, self.specification.seed, number)
             layer.gradients = {
                 name.removeprefix(prefix): gradient
                 for name, gradient in gradients.items()
                 if name.startswith(prefix)
             }
             layer.a_prev, layer.z, layer.a = self.backend.values(number)
-        return layers
 
     def summary(self) -> str:
         """Layers, parameters, loss, optimizer, and what runs them, as text."""

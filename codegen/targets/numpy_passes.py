@@ -250,10 +250,16 @@ def _with_shared_products(routine: Routine) -> Routine:
 
 
 def _with_operands(routine: Routine) -> Routine:
-    """What a row sum adds up is a statement of its own, which may be computed where a result will be."""
+    """What a row sum adds up is a statement of its own, which may be computed where a result will be.
+
+    Where what it is computed from is read again, that place is not free, and the value should not outlive the sum.
+    """
     for place, statement in enumerate(routine.statements):
+        later = {n for s in routine.statements[place + 1 :] for n in ex.symbols_of(s.expr)}
         for node in ex.topological(statement.expr):
             if node.op in ("rows_sum", "rows_mean") and node.args[0].op in ("exp", "log", "apply", "add"):
+                if later & set(ex.symbols_of(node.args[0])):
+                    continue
                 terms = Statement(_fresh(routine, "terms"), node.args[0])
                 total = ex.node(node.op, (_symbol(terms),), node.shape)
                 expr = ex.substitute(statement.expr, {node: total})

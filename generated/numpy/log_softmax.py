@@ -37,8 +37,7 @@ def forward(Z: Array, *, out: Any = None) -> Array:
     for Y_rows, Z_rows in _row_blocks(N, K, Y, Z):
         max_Z = _shift(Z_rows, axis=1)
         shifted_Z = np.subtract(Z_rows, max_Z[:, None], out=Y_rows)
-        terms = np.exp(shifted_Z)
-        sum_exp_shifted_Z = np.maximum(_row_sums(terms), 1)
+        sum_exp_shifted_Z = np.maximum(_row_sums(np.exp(shifted_Z)), 1)
         log_sum_exp_shifted_Z = np.log(sum_exp_shifted_Z)
         np.subtract(shifted_Z, log_sum_exp_shifted_Z[:, None], out=Y_rows)
     return _deliver("Y", Y, out)

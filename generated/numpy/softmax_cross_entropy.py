@@ -54,8 +54,7 @@ def forward(Z: Array, T: Array, *, reduction: str = "mean", out: Any = None) -> 
     for T_rows, Z_rows, log_sum_rows in _row_blocks(N, K, T, Z, log_sum):
         max_Z = _shift(Z_rows, axis=1)
         shifted_Z = Z_rows - max_Z[:, None]
-        terms = np.exp(shifted_Z)
-        sum_exp_shifted_Z = np.maximum(_row_sums(terms), 1)
+        sum_exp_shifted_Z = np.maximum(_row_sums(np.exp(shifted_Z)), 1)
         log_Y = np.subtract(shifted_Z, np.log(sum_exp_shifted_Z[:, None]), out=shifted_Z)
         sum_T_log_Y += _target_sum(T_rows, log_Y)
         log_sum_rows[...] = np.log(sum_exp_shifted_Z) + max_Z

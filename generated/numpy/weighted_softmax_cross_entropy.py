@@ -68,8 +68,7 @@ def forward(Z: Array, T: Array, weight: Array, class_weight: Array, smoothing: f
         S += smoothing / max(K, 1)
         max_Z = _shift(Z_rows, axis=1)
         shifted_Z = Z_rows - max_Z[:, None]
-        terms = np.exp(shifted_Z)
-        sum_exp_shifted_Z = np.maximum(_row_sums(terms), 1)
+        sum_exp_shifted_Z = np.maximum(_row_sums(np.exp(shifted_Z)), 1)
         log_Y = np.subtract(shifted_Z, np.log(sum_exp_shifted_Z[:, None]), out=shifted_Z)
         sum_W_S_log_Y += _target_sum(W * S, log_Y)
         log_sum_rows[...] = np.log(sum_exp_shifted_Z) + max_Z

@@ -47,7 +47,7 @@ class SparseLinear(Layer):
         (chosen,) = choices([n_in, n_out], density, support)
         patterns = {} if chosen.pattern is None else {1: chosen.pattern}
         arrays = initial_arrays(described, patterns)
-        self._set_up(described.layers[0], backend, arrays, "layer1.", seed, 1)
+        self.look_at(described.layers[0], backend, arrays, "layer1.", seed, 1)
 
     @classmethod
     def from_csr(
@@ -73,7 +73,7 @@ class SparseLinear(Layer):
             "layer1.b": np.zeros(K, values.dtype) if b is None else b,
         }  # fmt: skip
         layer = cls.__new__(cls)
-        layer._set_up(described.layers[0], backend, arrays, "layer1.", 0, 1)
+        layer.look_at(described.layers[0], backend, arrays, "layer1.", 0, 1)
         return layer
 
     @property
