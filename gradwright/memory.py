@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BYTES = {"float32": 4, "float64": 8}
 _INDEX_BYTES = 4
+_ENGINE_CROSSOVER = 0.55  # density from which weights that are missing are multiplied too
 # Values of a gradient that the engine makes at a time, and features it turns to rows at a time.
 _ENGINE_BLOCK, _ENGINE_TILE = 192 * 1024, 16
 
@@ -160,7 +161,7 @@ def _in_engine(
     extra = sum(layer.outputs * (layer.batchnorm + (layer.dropout > 0)) for layer in layers)
     extra += sum(l.outputs for l in active if l.dropout and _saves(l, "Y"))
     yield Item("cached activations", "N (H_0 + ... + H_L)", batch * sum(sizes), each)
-    panels = sum(layer.inputs for layer in layers if not layer.sparse)
+    panels = sum(l.inputs for l in layers if _weights(l) >= _ENGINE_CROSSOVER * l.inputs * l.outputs)
     if panels:
         yield Item("inputs again, for products", "N H_(l-1) of dense layers", batch * panels, each)
     if apart:

@@ -9,8 +9,8 @@ template <class Real>
 class BackwardPass : protected ForwardPass<Real> {
 protected:
     using Base = ForwardPass<Real>;
-    using Base::bound, Base::by_batch, Base::input_of, Base::largest, Base::layers_, Base::options_, Base::outputs;
-    using Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
+    using Base::bound, Base::input_of, Base::largest, Base::layers_, Base::options_, Base::outputs;
+    using Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
     using Base::samples_, Base::scratch_, Base::steps_, Base::stride_, Base::team_, Base::width_, Base::window;
 
     BackwardPass(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
@@ -21,7 +21,7 @@ protected:
     /// The gradients of the linear maps of all layers, of sparse weights and of normalisation.
     void pass_backward(const Member& member, Targets<Real> targets) {
         for (Layer<Real>& layer : layers_) {
-            if (!layer.sparse && layer.number > 1) this->make_panels(member, layer);
+            if (!layer.truly_sparse() && layer.number > 1) this->make_panels(member, layer);
         }
         loss_with_gradient(member, targets);
         for (std::size_t l = layers_.size(); l-- > 0;) {
@@ -29,12 +29,11 @@ protected:
             if (l + 1 == layers_.size()) {
                 through_stages(member, layer, own_rows(member, layer.outputs), true);
             }
-            const bool shared = layer.sparse && by_batch(layer, member.count);
             if (l == 0) {
-                if (layer.truly_sparse()) sampled(member, layer, shared);
+                if (layer.truly_sparse()) sampled(member, layer);
                 break;
             }
-            const Part part = layer.truly_sparse() ? sparse_input_gradient(member, layer, layers_[l - 1], shared)
+            const Part part = layer.truly_sparse() ? sparse_input_gradient(member, layer, layers_[l - 1])
                                                    : input_gradient(member, layer, layers_[l - 1]);
             through_stages(member, layers_[l - 1], part, !layer.truly_sparse());
         }
@@ -115,12 +114,13 @@ protected:
         }
     }
 
-    /// DW = alpha DY^T X + beta DW for the rows of DW, of which the first is row `first` of W.
-    void weight_gradient(const Layer<Real>& layer, Index first, Real alpha, Real beta, Matrix<Real> DW) const {
+    /// DW = DY^T X for the rows of DW, of which the first is row `first` of W.
+    void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) const {
         if (DW.rows == 0) return;
         gradwright::detail::serial_gemm<Real>(
-            false, true, alpha, Matrix<const Real>(layer.gradient.data() + first * stride_, DW.rows, samples_, stride_),
-            Matrix<const Real>(input_of(layer), layer.inputs, samples_, stride_), beta, DW);
+            false, true, Real(1),
+            Matrix<const Real>(layer.gradient.data() + first * stride_, DW.rows, samples_, stride_),
+            Matrix<const Real>(input_of(layer), layer.inputs, samples_, stride_), Real(0), DW);
     }
 
 private:
@@ -256,33 +256,16 @@ private:
         return part;
     }
 
-    Real* sparse_gradient(const Member& member, const Layer<Real>& layer, bool shared) const {
-        if (!shared || member.index == 0) return layer.W.gradient.data();
-        return layer.partial[static_cast<std::size_t>(member.index - 1)].data();
+    Part sparse_input_gradient(const Member& member, Layer<Real>& layer, Layer<Real>& before) {
+        const auto [first, last] = own_lines(member, layer.support.col_start(), layer.inputs);
+        layer.support.backward(layer.W.value, input_of(layer), layer.gradient.data(), before.gradient.data(),
+                               layer.W.gradient.data(), window(), first, last);
+        return {first, last, 0, width_, stride_};
     }
 
-    Part sparse_input_gradient(const Member& member, Layer<Real>& layer, Layer<Real>& before, bool shared) {
-        const Window mine = window(member, shared);
-        const std::int32_t* start = layer.support.col_start();
-        const Index D = layer.inputs;
-        const Index first = shared ? 0 : Support::cut(start, D, member.index, member.count);
-        const Index last = shared ? D : Support::cut(start, D, member.index + 1, member.count);
-        if (mine.width > 0) {
-            layer.support.backward(layer.W.value, input_of(layer), layer.gradient.data(), before.gradient.data(),
-                                   sparse_gradient(member, layer, shared), mine, first, last);
-        }
-        return {first, last, mine.offset, mine.offset + mine.width, stride_};
-    }
-
-    void sampled(const Member& member, Layer<Real>& layer, bool shared) {
-        const Window mine = window(member, shared);
-        const std::int32_t* start = layer.support.row_start();
-        const Index K = layer.outputs;
-        const Index first = shared ? 0 : Support::cut(start, K, member.index, member.count);
-        const Index last = shared ? K : Support::cut(start, K, member.index + 1, member.count);
-        if (mine.width == 0) return;
-        layer.support.sampled(input_of(layer), layer.gradient.data(), sparse_gradient(member, layer, shared), mine,
-                              first, last);
+    void sampled(const Member& member, Layer<Real>& layer) {
+        const auto [first, last] = own_lines(member, layer.support.row_start(), layer.outputs);
+        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), window(), first, last);
     }
 
     /// What is left when all products are made: biases, sums over threads, running statistics.
@@ -292,36 +275,21 @@ private:
             const Real* d = layer.gradient.data() + k * stride_;
             layer.b.gradient[k] = sum<Real>(samples_, [=](Index n) { return d[n]; });
         }
-        if (layer.as_dense()) sampled_from_dense(member, layer, part);
-        if (!by_batch(layer, member.count)) return;
-        const auto [first, last] = member.share(layer.W.size, 16);
-        for (int i = 1; i < member.count; ++i) {
-            if (window_of(i, member.count) == 0) continue;
-            const Real* other = layer.partial[static_cast<std::size_t>(i - 1)].data();
-            Real* total = layer.W.gradient.data();
-            GRADWRIGHT_VECTORIZE
-            for (Index k = first; k < last; ++k) total[k] += other[k];
-        }
+        if (layer.as_dense()) sampled_from_dense(member, layer);
     }
 
-    /// The sampled product by a dense one, a block of rows at a time.
-    void sampled_from_dense(const Member& member, Layer<Real>& layer, Part part) {
-        Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
-        const Index group = rows_of_block(layer);
-        for (Index i = part.first_row; i < part.last_row; i += group) {
-            const Index count = std::min(group, part.last_row - i);
-            weight_gradient(layer, i, Real(1), Real(0), Matrix<Real>(block, count, layer.inputs));
-            for_each_weight(layer, i, i + count,
-                            [&](Index k, Index at) { layer.W.gradient[k] = block[at - i * layer.inputs]; });
-        }
+    /// The sampled product by a dense one, a block at a time.
+    void sampled_from_dense(const Member& member, Layer<Real>& layer) {
+        const std::int32_t* start = layer.support.row_start();
+        for_each_gradient_block(member, layer, {}, [&](Index row, Index rows, Index col, Matrix<Real> G) {
+            for (Index i = 0; i < rows; ++i) {
+                std::int32_t k = layer.support.first_from(row + i, col);
+                for (; k < start[row + i + 1] && layer.support.col(k) < col + G.cols; ++k) {
+                    layer.W.gradient[k] = G(i, layer.support.col(k) - col);
+                }
+            }
+        });
     }
-
-    /// As many rows of the gradient of W as are made at a time.
-    static Index rows_of_block(const Layer<Real>& layer) {
-        return std::max<Index>(Base::block_values / std::max<Index>(layer.inputs, 1) / 8 * 8, 1);
-    }
-
-    Index window_of(int index, int count) { return Base::window(Member(team_, index, count), true).width; }
 
     /// Call body(first row, rows, first column, gradient) for this member's blocks of the gradient of W, each made
     /// while what is `wanted` for it is on its way.

@@ -177,7 +177,13 @@ void multiply_columns(const Real* W, Index depth, Index columns, const Real* DY,
         for (Index row = first; row < last; row += detail::row_group) {
             const Index rows = std::min(detail::row_group, last - row);
             const Real* from = W + k * columns + row;
-            for (Index d = 0; d < terms; ++d) std::copy_n(from + d * columns, rows, room + d * detail::row_group);
+            for (Index d = 0; d < terms; ++d) {
+                const Real* line = from + d * columns;
+                std::copy_n(line, rows, room + d * detail::row_group);
+                for (Index i = 0; i < detail::row_group; i += 64 / Index(sizeof(Real))) {
+                    __builtin_prefetch(line + detail::row_group + i, 0, 2);
+                }
+            }
             const detail::Group<Real, true> group{
                 room, 0, DY + k * stride + col, DX + row * stride + col, stride, nullptr, k == 0, terms};
             group.multiply(rows, count);

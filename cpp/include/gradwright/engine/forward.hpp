@@ -58,22 +58,18 @@ protected:
         const auto count = static_cast<std::size_t>(team_.size());
         bounds_.resize(count * bound_row());
         scratch_.resize(count);
-        for (Layer<Real>& layer : layers_) {
-            if (layer.sparse) layer.partial.resize(count - 1);
-        }
     }
 
     Index inputs() const { return layers_.front().inputs; }
     Index outputs() const { return layers_.back().outputs; }
 
-    static constexpr Index most_shared = 2 << 20;       // weights
-    static constexpr Index grain = 8;                   // features: what a product works on at once
-    static constexpr Index block_values = 192 * 1024;  // of a gradient at a time: enough rows to pay for packing
+    static constexpr Index grain = 8;                  // features: what a product works on at once
+    static constexpr Index block_values = 192 * 1024;  // of a gradient at a time
 
     // ---- Memory ----------------------------------------------------------------------------------------------
 
     /// Memory for a batch. Rows of a large batch are an odd number of cache lines apart, so that they spread.
-    void prepare(Index samples, int count) {
+    void prepare(Index samples) {
         if (samples == samples_) return;
         samples_ = samples;
         width_ = (samples + sample_grain<Real> - 1) / sample_grain<Real> * sample_grain<Real>;
@@ -88,9 +84,6 @@ protected:
             layer.clear();
             widest_input = std::max(widest_input, layer.inputs);
             if (layer.by_rows()) widest = std::max(widest, layer.outputs);
-            if (layer.sparse && by_batch(layer, count)) {
-                for (Buffer<Real>& partial : layer.partial) partial.reserve(layer.W.gradient.size());
-            }
         }
         const Index size = samples * outputs();
         rows_.reserve(size);
@@ -125,16 +118,12 @@ protected:
         return layer.number == 1 ? input_.data() : layers_[static_cast<std::size_t>(layer.number - 2)].output();
     }
 
-    /// Whether threads share the samples of a sparse product, each with gradients of its own, instead of the weights.
-    /// Of a large layer a second set of gradients costs more memory than it saves time.
-    bool by_batch(const Layer<Real>& layer, int count) const {
-        return count > 1 && layer.truly_sparse() && layer.support.count <= most_shared && layer.support.density() < 0.03 && width_ >= 2 * count * lanes<Real>;
-    }
+    Window window() const { return {0, width_, stride_}; }
 
-    Window window(const Member& member, bool shared) const {
-        if (!shared) return {0, width_, stride_};
-        const auto [first, last] = member.share(width_, lanes<Real>);
-        return {first, last - first, stride_};
+    /// The rows or columns of sparse weights that belong to this member: as many weights as any other's.
+    static Member::Share own_lines(const Member& member, const std::int32_t* start, Index lines) {
+        return {Support::cut(start, lines, member.index, member.count),
+                Support::cut(start, lines, member.index + 1, member.count)};
     }
 
     /// The rows of a matrix with `rows` of them that belong to this member.
@@ -152,7 +141,7 @@ protected:
             if (!training) continue;
             bound(member, 0, group.template of<const Real>(input_.data()));
             const Layer<Real>& layer = layers_.front();
-            if (!layer.sparse) panels_of_rows(X, group.first_row, group.last_row, layer.panels.data());
+            if (!layer.truly_sparse()) panels_of_rows(X, group.first_row, group.last_row, layer.panels.data());
         }
         if (training) {
             const auto mine = member.share(samples_, 16);
@@ -163,11 +152,9 @@ protected:
         }
         member.barrier();
         for (Layer<Real>& layer : layers_) {
-            const bool shared = layer.sparse && by_batch(layer, member.count);
-            Part part = linear(member, layer, shared);
+            Part part = linear(member, layer);
             if (keeps_linear_) copy(part.of<const Real>(layer.linear()), part.of(layer.kept.data()));
             if (layer.batchnorm) {
-                if (shared) member.barrier();
                 part = own_rows(member, layer.outputs);
                 normalise(member, layer, part, training);
             }
@@ -200,18 +187,14 @@ protected:
     }
 
     /// The linear map; returns the part of the output this member has made.
-    Part linear(const Member& member, Layer<Real>& layer, bool shared) {
+    Part linear(const Member& member, Layer<Real>& layer) {
         const Real* X = input_of(layer);
         const Index K = layer.outputs, D = layer.inputs;
         if (layer.truly_sparse()) {
-            const Window mine = window(member, shared);
-            const Index first = shared ? 0 : Support::cut(layer.support.row_start(), K, member.index, member.count);
-            const Index last = shared ? K : Support::cut(layer.support.row_start(), K, member.index + 1, member.count);
-            if (mine.width > 0) {
-                layer.support.forward(layer.W.value, layer.b.value, X, layer.linear(), mine, first, last);
-            }
-            if (!shared && (layer.batchnorm || layer.by_rows())) member.barrier();  // others take other rows
-            return {first, last, mine.offset, mine.offset + mine.width, stride_};
+            const auto [first, last] = own_lines(member, layer.support.row_start(), K);
+            layer.support.forward(layer.W.value, layer.b.value, X, layer.linear(), window(), first, last);
+            if (layer.batchnorm || layer.by_rows()) member.barrier();  // others take other rows
+            return {first, last, 0, width_, stride_};
         }
         const Part part = own_rows(member, K);
         if (part.first_row < part.last_row) {

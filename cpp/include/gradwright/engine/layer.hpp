@@ -47,14 +47,13 @@ struct Layer {
     Buffer<Real> kept;  // of the linear map, for who looks at it
     Buffer<double> mu;
     Buffer<Real> inv_std;
-    std::vector<Buffer<Real>> partial;  // gradients of sparse weights, of all threads but the first
 
     Buffer<Real> dense;                 // weights, where dense products are faster than sparse ones
     Buffer<Real> panels;                // the input, for the gradient of dense weights
 
-    /// Whether the weights that are missing are multiplied too, as zeros. Measured: dense products do four times
+    /// Whether the weights that are missing are multiplied too, as zeros. Measured: dense products do more than twice
     /// as many operations a second.
-    bool as_dense() const { return sparse && support.density() >= 0.25; }
+    bool as_dense() const { return sparse && support.density() >= 0.55; }
     bool truly_sparse() const { return sparse && !as_dense(); }
 
     Real* linear() const { return linear_memory.data(); }
@@ -88,7 +87,7 @@ struct Layer {
         }
         if (sparse) W.gradient.reserve(std::max<Index>(support.count, 1));
         if (as_dense()) dense.reserve(outputs * inputs);
-        if (!sparse) panels.reserve(panels_of<Real>(inputs) * panel_width<Real> * samples);
+        if (!truly_sparse()) panels.reserve(panels_of<Real>(inputs) * panel_width<Real> * samples);
         b.gradient.reserve(outputs);
     }
 

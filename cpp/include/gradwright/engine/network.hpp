@@ -129,7 +129,7 @@ public:
         if (!traced_) throw std::logic_error("gradients of absent weights need a step of training before them");
         team_.run(this->members(samples_), [&](const Member& member) {
             const auto [begin, end] = member.share(DW.rows, Base::grain);
-            Base::weight_gradient(layer, first + begin, Real(1), Real(0), DW.slice(begin, end));
+            Base::weight_gradient(layer, first + begin, DW.slice(begin, end));
         });
     }
 
@@ -141,8 +141,6 @@ public:
         waiting_ = kept_ = false;
         if (samples_ == 0) return;
         layer.reserve(this->stride_, samples_);
-        if (!this->by_batch(layer, this->members(samples_))) return;
-        for (Buffer<Real>& partial : layer.partial) partial.reserve(layer.W.gradient.size());
     }
 
 private:
@@ -152,10 +150,9 @@ private:
             Watch<Real>& watched = watch(layer);
             if (watched.momentum == nullptr) continue;
             const std::int32_t* start = watched.support.row_start();
-            const Index first = Support::cut(start, layer.outputs, member.index, member.count);
-            const Index last = Support::cut(start, layer.outputs, member.index + 1, member.count);
+            const auto [first, last] = this->own_lines(member, start, layer.outputs);
             watched.support.sampled(this->input_of(layer), layer.gradient.data(), watched.gradient.data(),
-                                    this->window(member, false), first, last);
+                                    this->window(), first, last);
             const Real beta = Real(watched.beta);
             for (Index k = start[first]; k < start[last]; ++k) {
                 watched.momentum[k] = beta * watched.momentum[k] + (1 - beta) * watched.gradient[k];
@@ -164,7 +161,7 @@ private:
     }
 
     void begin(Index count) {
-        this->prepare(count, this->members(count));
+        this->prepare(count);
         this->keeps_linear_ = false;
         std::fill(this->bounds_.begin(), this->bounds_.end(), 0);
         waiting_ = kept_ = false;

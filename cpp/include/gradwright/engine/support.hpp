@@ -49,6 +49,16 @@ public:
     const std::int32_t* col_start() const { return by_columns_.begin.data(); }
     std::int32_t col(Index k) const { return get(by_rows_.other, k); }
 
+    /// The first weight of a row that is in column `from` or behind it.
+    std::int32_t first_from(Index row, Index from) const {
+        std::int32_t first = row_start()[row], last = row_start()[row + 1];
+        while (first < last) {
+            const std::int32_t middle = first + (last - first) / 2;
+            (col(middle) < from ? first : last) = col(middle) < from ? middle + 1 : middle;
+        }
+        return first;
+    }
+
     /// Y = W X + bias for rows first, ..., last - 1 of W.
     template <class Real>
     void forward(const Real* value, const Real* bias, const Real* X, Real* Y, Window window, Index first,
