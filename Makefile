@@ -73,7 +73,7 @@ sanitize: sanitize-cpp $(STAMPS)/test ## Run the C++ tests and those of the modu
 # Without OpenMP all threads are the engine's own: a thread sanitizer does not see how libgomp waits.
 sanitize-cpp:
 	@mkdir -p build/sanitize
-	@for test in runtime engine; do for sanitizer in thread address,undefined; do \
+	@for test in runtime products engine; do for sanitizer in thread address,undefined; do \
 	    echo "$${test}_test.cpp with -fsanitize=$$sanitizer"; \
 	    $(CXX) -std=c++17 -O1 -g -fsanitize=$$sanitizer -fno-sanitize-recover=all -pthread \
 	        -Icpp/include -Igenerated/cpp cpp/tests/$${test}_test.cpp -o build/sanitize/$${test}_test && \

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("test", ["runtime_test", "engine_test"])
+@pytest.mark.parametrize("test", ["runtime_test", "products_test", "engine_test"])
 def test_claims_hold_on_arm64(test: str, tmp_path: Path) -> None:
     program, source = tmp_path / test, ROOT / f"cpp/tests/{test}.cpp"
     command = [COMPILER, *STRICT, "-O1", "-pthread", "-static", *FOLDERS, source, "-o", program]

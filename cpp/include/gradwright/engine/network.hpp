@@ -1,9 +1,8 @@
 // Training a multilayer perceptron: one parallel region a step, no memory asked for after the first one.
 //
 // Gradients of all layers come first, updates last. So a step whose gradients are not finite is refused
-// with nothing changed, and updates need no barriers. Dense weights are updated by the product that makes
-// their gradient (gradient descent) or block by block while a block of it is in a cache; a
-// gradient as large as the weights exists only for who asks for it.
+// with nothing changed, and updates need no barriers. The gradient of dense weights is made in blocks, and a block
+// is used while it is in a cache; a gradient as large as the weights exists only for who asks for it.
 #pragma once
 
 #include "clip_by_global_norm.hpp"
