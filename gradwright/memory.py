@@ -24,6 +24,7 @@ _INDEX_BYTES = 4
 _ENGINE_CROSSOVER = 0.55  # density from which weights that are missing are multiplied too
 # Values of a gradient that the engine makes at a time, and features it turns to rows at a time.
 _ENGINE_BLOCK, _ENGINE_TILE = 192 * 1024, 16
+_ENGINE_SAMPLES = 512  # bytes of a feature that the engine takes at a time where weights are sparse
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,9 @@ def memory_table(
         states = kernels.optimizer(specification.optimizer).arrays[2:]
     if engine:
         training = [*parameters, *_in_engine(specification, batch, each, threads)]
-        blocks = 0 if specification.clip_norm else sum(
-            _weights(layer) for layer in specification.layers if not layer.sparse
-        )
-        without = "" if specification.clip_norm else " but dense weights"
+        whole = specification.clip_norm or _at_a_time(specification, batch, each) < batch
+        blocks = 0 if whole else sum(_weights(l) for l in specification.layers if not l.sparse)
+        without = "" if whole else " but dense weights"
         training.append(Item("gradients", f"one of each parameter{without}", floats - blocks, each))
     else:
         training = [*parameters, *_cached(specification, batch, each)]
@@ -155,26 +155,42 @@ def _in_engine(
 ) -> Iterator[Item]:
     """Of a batch in the engine, whose stages overwrite what no backward pass needs."""
     layers, sizes = specification.layers, specification.sizes
+    whole, batch = batch, _at_a_time(specification, batch, each)
+    n = "N" if batch == whole else str(batch)
     last = layers[-1] if specification.loss_on_logits else None
     active = [layer for layer in layers if layer.activation != "identity" and layer is not last]
     apart = sum(l.outputs for l in active if l.activation != "relu" and _saves(l, "X", "Z"))
     extra = sum(layer.outputs * (layer.batchnorm + (layer.dropout > 0)) for layer in layers)
     extra += sum(l.outputs for l in active if l.dropout and _saves(l, "Y"))
-    yield Item("cached activations", "N (H_0 + ... + H_L)", batch * sum(sizes), each)
-    panels = sum(l.inputs for l in layers if _weights(l) >= _ENGINE_CROSSOVER * l.inputs * l.outputs)
+    yield Item("cached activations", f"{n} (H_0 + ... + H_L)", batch * sum(sizes), each)
+    panels = sum(l.inputs for l in layers if not _truly_sparse(l))
     if panels:
-        yield Item("inputs again, for products", "N H_(l-1) of dense layers", batch * panels, each)
+        yield Item("inputs again, for products", f"{n} H_(l-1) of dense layers", batch * panels, each)
     if apart:
-        formula = "N H_l where the activation needs its input"
+        formula = f"{n} H_l where the activation needs its input"
         yield Item("cached pre-activations", formula, batch * apart, each)
     if extra:
-        formula = "N H_l for each normalised value and mask kept"
+        formula = f"{n} H_l for each normalised value and mask kept"
         yield Item("cached normalised values and masks", formula, batch * extra, each)
     yield from _statistics(specification, each)
     count = batch * (sum(sizes[1:]) + 2 * sizes[-1])
-    yield Item("gradients of activations", "N (H_1 + ... + H_L), rows of the loss", count, each)
+    yield Item("gradients of activations", f"{n} (H_1 + ... + H_L), rows of the loss", count, each)
     block = max(_ENGINE_BLOCK, batch * 4 * _ENGINE_TILE)
     yield Item("workspace", "a block of a gradient, for each thread", threads * block, each)
+
+
+def _at_a_time(specification: Specification, batch: int, each: int) -> int:
+    """Samples that go through the engine together: not all where most weights are sparse."""
+    layers = specification.layers
+    sparse = sum(_weights(l) if _truly_sparse(l) else -_weights(l) for l in layers)
+    if sparse <= 0 or any(layer.batchnorm for layer in layers):
+        return batch
+    parts = -(-batch * each // _ENGINE_SAMPLES)
+    return -(-batch // parts)
+
+
+def _truly_sparse(layer: LayerSpecification) -> bool:
+    return layer.sparse and _weights(layer) < _ENGINE_CROSSOVER * layer.inputs * layer.outputs
 
 
 def _extra(layer: LayerSpecification) -> int:

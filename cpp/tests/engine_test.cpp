@@ -130,12 +130,13 @@ public:
 
     /// Steps with batches of changing sizes; the losses.
     std::vector<double> train(int steps) {
-        static constexpr Index sizes[] = {64, 64, 100, 7, 130, 1, 64};
+        static constexpr Index sizes[] = {64, 100, 7, 390, 200, 1, 64};
         const Index inputs = network_->inputs();
         Random random(2);
         std::vector<Real> X(static_cast<std::size_t>(200 * inputs));
         for (Real& x : X) x = random.number();
-        std::vector<std::int64_t> labels(200), order(200);
+        std::vector<std::int64_t> labels(390), order(390);
+        std::vector<Real> weights(390);
         std::vector<double> found;
         for (int step = 0; step < steps; ++step) {
             const Index size = sizes[static_cast<std::size_t>(step) % std::size(sizes)];
@@ -143,9 +144,11 @@ public:
                 const auto at = static_cast<std::size_t>(n);
                 order[at] = static_cast<std::int64_t>(random.bits() % 200);
                 labels[at] = static_cast<std::int64_t>(order[at] % outputs_);
+                weights[at] = static_cast<Real>(n % 3);
             }
             Targets<Real> targets;
             targets.labels = labels.data();
+            if (step % 2 == 0) targets.weight = weights.data();
             found.push_back(network_->step({X.data(), inputs, size, order.data()}, targets, 0.01));
         }
         std::vector<Real> Y(static_cast<std::size_t>(200 * outputs_));
@@ -153,6 +156,9 @@ public:
         found.insert(found.end(), Y.begin(), Y.end());
         return found;
     }
+
+    /// Let whole batches go through the network at once.
+    void trace() { network_->trace(); }
 
     /// Move the weights of a sparse layer to other places.
     void rewire(std::size_t number) {
@@ -207,6 +213,7 @@ const Plan plans[] = {
     {"dense, clipped", 96, {{128}, {64}, {10}}, "adam", 0.1},
     {"sparse", 512, {{512, 0.25 / 4}, {256, 0.125}, {10, 0.25}}},
     {"very sparse", 2048, {{2048, 0.004}, {1024, 0.002}, {10, 0.1}}},
+    {"mostly sparse", 512, {{512, 0.05, "softmax", false, 0.2}, {128, 0.1, "gelu"}, {64, 0.6}, {10}}, "adam", 0.5},
     {"sparse and dense", 256, {{256, 0.1, "relu", true, 0.1}, {256}, {128, 0.5}, {10}}, "gradient_descent"},
 };
 
@@ -235,6 +242,17 @@ void results_of_threads_agree(const Plan& plan) {
         claim(same_bits(once, again), what + ": a run repeats bit by bit");
         claim(first.arrays() == second.arrays(), what + ": so do all weights and states");
         claim(distance(once, alone) < 2e-3, what + ": as one thread, to rounding");
+    }
+}
+
+void batches_in_parts_are_batches() {
+    for (const Plan* plan : {&plans[4], &plans[6]}) {
+        for (int threads : {1, 2}) {
+            Trained parts(*plan, threads), whole(*plan, threads);
+            whole.trace();
+            claim(distance(parts.train(steps), whole.train(steps)) < 1e-4,
+                  std::string(plan->what) + ": a batch in parts trains as one at once, to rounding");
+        }
     }
 }
 
@@ -284,6 +302,7 @@ void a_forked_child_trains() {
 int main(int count, char** given) {
     if (count > 1) steps = std::atoi(given[1]);
     for (const Plan& plan : plans) results_of_threads_agree(plan);
+    batches_in_parts_are_batches();
     moved_weights_train();
     networks_in_threads_do_not_meet();
     a_forked_child_trains();

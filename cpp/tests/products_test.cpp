@@ -81,11 +81,20 @@ struct Case {
         const Support support(K, D, start.data(), col.data(), true);
         const auto count = static_cast<Index>(col.size());
         const auto W = values(count), X = values(D * stride), DY = values(K * stride), b = values(K);
-        std::vector<Real> Y(DY.size()), DX(X.size()), DW(count + 1), sampled(count + 1);
+        std::vector<Real> Y(DY.size()), made_Y(Y), DX(X.size()), made_DX(DX), DW(count + 1), sampled(count + 1);
         const Window window{0, width, stride};
-        support.forward<Real>(W.data(), b.data(), X.data(), Y.data(), window, 0, K);
-        support.backward<Real>(W.data(), X.data(), DY.data(), DX.data(), DW.data(), window, 0, D);
-        support.sampled<Real>(X.data(), DY.data(), sampled.data(), window, 0, K);
+        // What is said to be there is taken then.
+        const auto take = [](const std::vector<Real>& from, std::vector<Real>& to) {
+            return [&](Index first, Index last, Window block) {
+                for (Index i = first; i < last; ++i) {
+                    const Index at = i * block.stride + block.offset;
+                    std::copy_n(from.data() + at, block.width, to.data() + at);
+                }
+            };
+        };
+        support.forward<Real>(W.data(), b.data(), X.data(), made_Y.data(), window, 0, K, take(made_Y, Y));
+        support.backward<Real>(W.data(), X.data(), DY.data(), made_DX.data(), DW.data(), false, window, 0, D, take(made_DX, DX));
+        support.sampled<Real>(X.data(), DY.data(), sampled.data(), false, window, 0, K);
         std::vector<double> expected_Y(Y.size()), expected_DX(DX.size());
         for (Index k = 0; k < K; ++k) {
             for (Index n = 0; n < samples; ++n) expected_Y[k * stride + n] = double(b[k]);

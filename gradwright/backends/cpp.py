@@ -211,7 +211,8 @@ class Engine:
         return len(self._parameters[f"layer{number}.W.values"])
 
     def trace(self) -> None:
-        """Nothing: the engine holds what gradients of absent weights are made of."""
+        """Keep what gradients of absent weights are made of from now on."""
+        self._network.trace()
 
     def watch(self, number: int, count: int, beta: float) -> None:
         """Average the gradients of so many places without a weight, at random, from now on."""

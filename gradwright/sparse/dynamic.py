@@ -83,7 +83,8 @@ class Rewiring:
 
     def on_train_begin(self, net: Any) -> None:
         """Begin to watch, unless a resumed training does already."""
-        net.backend.trace()
+        if self.grow == "gradient":
+            net.backend.trace()
         if self.grow == "momentum":
             watched = net.backend.state()
             self._watch(

@@ -47,6 +47,7 @@ ENGINE = {
     "adam": "[400, 500, 400, 10], ['gelu', 'tanh', 'softmax'], optimizer='adam'",
     "normalised and dropped": "[400, 500, 400, 10], ['tanh', 'relu', 'softmax'], batchnorm=True, dropout=0.5",
     "clipped": "[400, 500, 400, 10], ['relu', 'relu', 'softmax'], clip_norm=1.0",
+    "sparse": "[400, 5000, 4000, 10], ['gelu', 'relu', 'softmax'], density=[0.2, 0.05, 1.0], dropout=0.1",
 }  # fmt: skip
 # Freed memory goes back to the system at once, so that what the process holds is what is in use.
 _MEASURE = """

@@ -122,6 +122,8 @@ public:
         return std::move(result);
     }
 
+    void trace() { network_.trace(); }
+
     /// Rows of the dense gradient of W from row `first` on.
     void weight_gradient(Index number, Index first, py::array& rows) {
         const Matrix<Real> DW(data_of<Real>(rows, "rows"), rows.shape(0), rows.shape(1));
@@ -263,6 +265,7 @@ void bind(py::module_& module, const char* name) {
                          const py::object& momentum, double beta) {
             self.moving.watch(number, indptr, indices, momentum, beta);
         })
+        .def("trace", &Class::trace)
         .def("weight_gradient", &Class::weight_gradient)
         .def("epoch", &Class::epoch)
         .def("gradient", [](const py::object& self, Index number, const std::string& parameter) {

@@ -9,7 +9,7 @@ template <class Real>
 class BackwardPass : protected ForwardPass<Real> {
 protected:
     using Base = ForwardPass<Real>;
-    using Base::bound, Base::input_of, Base::largest, Base::layers_, Base::options_, Base::outputs;
+    using Base::batch_, Base::bound, Base::first_, Base::input_of, Base::largest, Base::layers_, Base::options_, Base::outputs;
     using Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
     using Base::samples_, Base::scratch_, Base::steps_, Base::stride_, Base::team_, Base::width_, Base::window;
 
@@ -24,24 +24,24 @@ protected:
             if (!layer.truly_sparse() && layer.number > 1) this->make_panels(member, layer);
         }
         loss_with_gradient(member, targets);
-        for (std::size_t l = layers_.size(); l-- > 0;) {
-            Layer<Real>& layer = layers_[l];
-            if (l + 1 == layers_.size()) {
-                through_stages(member, layer, own_rows(member, layer.outputs), true);
-            }
-            if (l == 0) {
-                if (layer.truly_sparse()) sampled(member, layer);
-                break;
-            }
-            const Part part = layer.truly_sparse() ? sparse_input_gradient(member, layer, layers_[l - 1])
-                                                   : input_gradient(member, layer, layers_[l - 1]);
-            through_stages(member, layers_[l - 1], part, !layer.truly_sparse());
+        const Part outputs = own_rows(member, layers_.back().outputs);
+        outputs.for_each_group<Real>([&](Part part) { through_entries(member, layers_.back(), part); });
+        finish_gradient(member, layers_.back(), true);
+        for (std::size_t l = layers_.size(); --l > 0;) {
+            Layer<Real>& before = layers_[l - 1];
+            input_gradient(member, layers_[l], before, [&](Part part) { through_entries(member, before, part); });
+            finish_gradient(member, before, !layers_[l].truly_sparse());
         }
-        member.barrier();
-        for (Layer<Real>& layer : layers_) finish_gradients(member, layer);
+        if (layers_.front().truly_sparse()) sampled(member, layers_.front());
+        for (Layer<Real>& layer : layers_) {
+            if (layer.as_dense()) sampled_from_dense(member, layer);
+            if (!layer.sparse && batch_ > samples_) keep_gradient(member, layer);
+        }
     }
 
-    /// The loss of the last backward pass.
+    void begin_loss() { std::fill(losses_.begin(), losses_.end(), 0.0); }
+
+    /// The loss of the backward passes since then.
     double loss() const {
         double total = 0;
         for (double part : losses_) total += part;
@@ -53,7 +53,7 @@ protected:
         constexpr double limit = double(std::numeric_limits<Real>::max()) / 16;
         for (const Layer<Real>& layer : layers_) {
             const double DZ = largest(2 * layer.number - 1), X = largest(2 * layer.number - 2);
-            if (!(DZ * double(samples_) < limit && X < limit && DZ * X * double(samples_) < limit)) return false;
+            if (!(DZ * double(batch_) < limit && X < limit && DZ * X * double(batch_) < limit)) return false;
             if (!layer.batchnorm) continue;
             for (const Parameter<Real>* p : {&layer.gamma, &layer.beta}) {
                 if (!gradwright::detail::all_finite(p->gradient.data(), p->size)) return false;
@@ -66,7 +66,7 @@ protected:
 
     /// One step of the optimizer for this member's share of a layer, straight from the backward pass.
     void update_layer(const Member& member, Layer<Real>& layer, double learning_rate) {
-        if (layer.sparse) {
+        if (layer.sparse || batch_ > samples_) {
             const auto [first, last] = member.share(layer.W.size, 16);
             apply(layer.W, first, last - first, layer.W.gradient.data() + first, learning_rate);
         } else {
@@ -93,18 +93,17 @@ protected:
 
     /// The gradients of the dense weights, which training makes only in passing.
     void gradients() {
-        for (Layer<Real>& layer : layers_) {
-            if (!layer.sparse) layer.W.gradient.reserve(std::max<Index>(layer.W.size, 1));
-        }
+        if (batch_ > samples_) return;  // those of several parts have been kept
+        make_room_for_gradients();
         team_.run(Base::members(samples_), [&](const Member& member) {
             for (Layer<Real>& layer : layers_) {
-                if (layer.sparse) continue;
-                for_each_gradient_block(member, layer, {}, [&](Index row, Index rows, Index col, Matrix<Real> G) {
-                    Real* DW = layer.W.gradient.data() + row * layer.inputs + col;
-                    for (Index i = 0; i < rows; ++i) std::copy_n(G.row(i), G.cols, DW + i * layer.inputs);
-                });
+                if (!layer.sparse) keep_gradient(member, layer);
             }
         });
+    }
+
+    void make_room_for_gradients() {
+        for (Layer<Real>& layer : layers_) layer.W.gradient.reserve(std::max<Index>(layer.W.size, 1));
     }
 
     template <class Body>
@@ -131,24 +130,23 @@ private:
         const bool alone = samples_ * K < 8192;
         const Index grain = alone ? samples_ : 16;
         const auto [first, last] = member.share(samples_, std::max<Index>(grain, 1));
-        losses_[static_cast<std::size_t>(member.index)] = 0;
         if (first < last) {
             const Matrix<Real> Y(rows_.data() + first * K, last - first, K);
             const Matrix<Real> DY(row_gradient_.data() + first * K, last - first, K);
+            const Matrix<Real> D(layers_.back().gradient.data() + first, K, last - first, stride_);
             samples(layers_.back().output(), first, Y);
-            losses_[static_cast<std::size_t>(member.index)] =
+            losses_[static_cast<std::size_t>(member.index)] +=
                 targets.weight != nullptr ? weighted_loss(Y, targets, first, DY) : plain_loss(Y, targets, first, DY);
-            transpose<Real>(Matrix<const Real>(DY),
-                            Matrix<Real>(layers_.back().gradient.data() + first, K, DY.rows, stride_));
-        }
-        if (member.index == 0) {
-            for (int i = member.count; i < team_.size(); ++i) losses_[static_cast<std::size_t>(i)] = 0;
+            transpose<Real>(Matrix<const Real>(DY), D);
+            if (last == samples_) {  // another part of the batch may have filled what is padding now
+                for (Index k = 0; k < K; ++k) std::fill_n(D.row(k) + D.cols, width_ - samples_, Real(0));
+            }
         }
         member.barrier();
     }
 
     double plain_loss(Matrix<const Real> Y, Targets<Real> targets, Index first, Matrix<Real> DY) {
-        const double scale = options_.loss->scale == nullptr ? 1 : options_.loss->scale(samples_, Y.cols);
+        const double scale = options_.loss->scale == nullptr ? 1 : options_.loss->scale(batch_, Y.cols);
         return one_loss(Y, targets, first, Real(scale), Real(1), DY);
     }
 
@@ -157,9 +155,9 @@ private:
         const bool mean = options_.loss->scale != nullptr;
         const double scale = mean ? options_.loss->scale(1, Y.cols) : 1;
         double weights = 0, value = 0;
-        for (Index n = 0; n < samples_; ++n) weights += double(targets.weight[n]);
+        for (Index n = 0; n < batch_; ++n) weights += double(targets.weight[n]);
         for (Index n = 0; n < Y.rows; ++n) {
-            const double weight = double(targets.weight[first + n]);
+            const double weight = double(targets.weight[first_ + first + n]);
             const Matrix<Real> D = DY.slice(n, n + 1);
             if (weight == 0) {
                 std::fill_n(D.data, D.cols, Real(0));
@@ -172,45 +170,77 @@ private:
     }
 
     double one_loss(Matrix<const Real> Y, Targets<Real> targets, Index first, Real scale, Real DL, Matrix<Real> DY) {
+        const Index from = first_ + first;  // in the batch
         const Loss<Real>& loss = *options_.loss;
         const Room room(room_.data() + first * loss.room(1, Y.cols));
         const double* hyperparameter = options_.loss_hyperparameter.data();
         if (targets.labels != nullptr) {
-            const OneHot<Real> T{targets.labels + first, Y.rows, Y.cols};
+            const OneHot<Real> T{targets.labels + from, Y.rows, Y.cols};
             return double(loss.with_labels(Y, T, scale, DL, hyperparameter, room, DY));
         }
-        return double(loss.with_matrix(Y, targets.values.slice(first, first + Y.rows), scale, DL, hyperparameter, room,
-                                       DY));
+        return double(loss.with_matrix(Y, targets.values.slice(from, from + Y.rows), scale, DL, hyperparameter, room, DY));
     }
 
     // ---- From the output of a layer to its linear map --------------------------------------------------------
 
-    /// Dropout, activation and normalisation, backward. `rows`: whether the part is this member's own rows.
-    void through_stages(const Member& member, Layer<Real>& layer, Part part, bool rows) {
+    /// The stages that take every entry on its own, backward.
+    void through_entries(const Member& member, Layer<Real>& layer, Part part) {
+        if (layer.by_rows()) return;
+        activate_backward(layer, part.without_gaps(width_));
+        if (!layer.batchnorm) linear_gradient_made(member, layer, part);
+    }
+
+    /// The stages that need all samples or all features. `own`: whether this member has made the gradients of its own rows.
+    void finish_gradient(const Member& member, Layer<Real>& layer, bool own) {
+        const Part part = own_rows(member, layer.outputs);
         if (layer.by_rows()) {
             member.barrier();
             if (layer.dropout > 0) {
-                const Part own = own_rows(member, layer.outputs);
-                const Matrix<Real> D = own.of(layer.gradient.data());
-                dropout::backward<Real>(D, own.template of<const Real>(layer.mask.data()), D);
+                const Matrix<Real> D = part.of(layer.gradient.data());
+                dropout::backward<Real>(D, part.of<const Real>(layer.mask.data()), D);
                 member.barrier();
             }
             map_samples_backward(member, layer);
-            rows = false;
-        } else {
-            part.for_each_group(3 * sizeof(Real), [&](Part group) {
-                activate_backward(layer, group);
-                if (layer.batchnorm) return;
-                bound(member, 2 * layer.number - 1, group.template of<const Real>(layer.gradient.data()));
-            });
+            own = false;
         }
         if (layer.batchnorm || layer.by_rows()) {
-            if (!rows) member.barrier();
-            part = own_rows(member, layer.outputs);
+            if (!own) member.barrier();
             if (layer.batchnorm) normalise_backward(member, layer, part);
-            bound(member, 2 * layer.number - 1, part.template of<const Real>(layer.gradient.data()));
+            linear_gradient_made(member, layer, part);
         }
         member.barrier();
+    }
+
+    /// What is known of the gradient of a linear map while a part of it is in a cache: its bound, the gradient of the biases.
+    void linear_gradient_made(const Member& member, Layer<Real>& layer, Part part) {
+        bound(member, 2 * layer.number - 1, part.of<const Real>(layer.gradient.data()));
+        const Matrix<const Real> D = part.of<const Real>(layer.gradient.data());
+        Real* gradient = layer.b.gradient.data() + part.first_row;
+        const bool add = first_ > 0 || part.first_col > 0;
+        for (Index i = 0; i < D.rows; i += lanes<Real>) {
+            const Index rows = std::min(lanes<Real>, D.rows - i);
+            Vec<Real> totals[lanes<Real>]{};
+            for (Index r = 0; r < rows; ++r) totals[r] = lane_sums(D.row(i + r), D.cols);
+            const Vec<Real> total = sums<Real>(totals);
+            for (Index r = 0; r < rows; ++r) gradient[i + r] = add ? gradient[i + r] + total[r] : total[r];
+        }
+    }
+
+    /// All lanes together are the sum of a row, whose padding is 0.
+    static Vec<Real> lane_sums(const Real* row, Index width) {
+        Vec<Real> even{}, odd{};
+        Index n = 0;
+        for (; n + 2 * lanes<Real> <= width; n += 2 * lanes<Real>) {
+            even += load(row + n);
+            odd += load(row + n + lanes<Real>);
+        }
+        for (; n + lanes<Real> <= width; n += lanes<Real>) even += load(row + n);
+        if (n < width) {
+            HalfVec<Real> half;
+            load(row + n, half);
+            odd += widened<Real>(half);
+        }
+        return even + odd;
     }
 
     void map_samples_backward(const Member& member, const Layer<Real>& layer) {
@@ -245,37 +275,38 @@ private:
 
     // ---- Products --------------------------------------------------------------------------------------------
 
-    /// DX = DY W for this member's features of X.
-    Part input_gradient(const Member& member, const Layer<Real>& layer, Layer<Real>& before) {
-        const Part part = own_rows(member, layer.inputs);
-        if (part.first_row < part.last_row) {
-            multiply_columns<Real>(Base::weights(layer), layer.outputs, layer.inputs, layer.gradient.data(),
-                                   before.gradient.data(), stride_, width_, part.first_row, part.last_row,
-                                   scratch_[static_cast<std::size_t>(member.index)].data());
+    /// DX = DY W, and the gradient of sparse weights with it; done(part) when a few features of DX are there.
+    template <class Done>
+    void input_gradient(const Member& member, Layer<Real>& layer, Layer<Real>& before, Done&& done) {
+        if (layer.truly_sparse()) {
+            const auto [first, last] = own_lines(member, layer.support.col_start(), layer.inputs);
+            layer.support.backward(layer.W.value, input_of(layer), layer.gradient.data(), before.gradient.data(),
+                                   layer.W.gradient.data(), first_ > 0, window(), first, last,
+                                   [&](Index row, Index end, Window block) { done(Base::part_of(row, end, block)); });
+            return;
         }
-        return part;
-    }
-
-    Part sparse_input_gradient(const Member& member, Layer<Real>& layer, Layer<Real>& before) {
-        const auto [first, last] = own_lines(member, layer.support.col_start(), layer.inputs);
-        layer.support.backward(layer.W.value, input_of(layer), layer.gradient.data(), before.gradient.data(),
-                               layer.W.gradient.data(), window(), first, last);
-        return {first, last, 0, width_, stride_};
+        const Part part = own_rows(member, layer.inputs);
+        if (part.first_row == part.last_row) return;
+        multiply_columns<Real>(Base::weights(layer), layer.outputs, layer.inputs, layer.gradient.data(),
+                               before.gradient.data(), stride_, width_, part.first_row, part.last_row,
+                               scratch_[static_cast<std::size_t>(member.index)].data());
+        part.for_each_group<Real>(done);
     }
 
     void sampled(const Member& member, Layer<Real>& layer) {
         const auto [first, last] = own_lines(member, layer.support.row_start(), layer.outputs);
-        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), window(), first, last);
+        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), first_ > 0, window(), first,
+                              last);
     }
 
-    /// What is left when all products are made: biases, sums over threads, running statistics.
-    void finish_gradients(const Member& member, Layer<Real>& layer) {
-        const Part part = own_rows(member, layer.outputs);
-        for (Index k = part.first_row; k < part.last_row; ++k) {
-            const Real* d = layer.gradient.data() + k * stride_;
-            layer.b.gradient[k] = sum<Real>(samples_, [=](Index n) { return d[n]; });
-        }
-        if (layer.as_dense()) sampled_from_dense(member, layer);
+    /// The gradient of dense weights as a whole, the sum over the parts of a batch.
+    void keep_gradient(const Member& member, Layer<Real>& layer) {
+        for_each_gradient_block(member, layer, {}, [&](Index row, Index rows, Index col, Matrix<Real> G) {
+            for (Index i = 0; i < rows; ++i) {
+                Real* DW = layer.W.gradient.data() + (row + i) * layer.inputs + col;
+                for (Index j = 0; j < G.cols; ++j) DW[j] = first_ > 0 ? DW[j] + G(i, j) : G(i, j);
+            }
+        });
     }
 
     /// The sampled product by a dense one, a block at a time.
@@ -285,7 +316,9 @@ private:
             for (Index i = 0; i < rows; ++i) {
                 std::int32_t k = layer.support.first_from(row + i, col);
                 for (; k < start[row + i + 1] && layer.support.col(k) < col + G.cols; ++k) {
-                    layer.W.gradient[k] = G(i, layer.support.col(k) - col);
+                    Real& gradient = layer.W.gradient[k];
+                    const Real more = G(i, layer.support.col(k) - col);
+                    gradient = first_ > 0 ? gradient + more : more;
                 }
             }
         });

@@ -46,6 +46,11 @@ struct Rows {
     const std::int64_t* place;
 
     const Real* operator()(Index n) const { return data + (place == nullptr ? n : place[n]) * stride; }
+
+    Rows slice(Index first, Index last) const {
+        if (place == nullptr) return {data + first * stride, stride, last - first, nullptr};
+        return {data, stride, last - first, place + first};
+    }
 };
 
 /// What a network holds, and the forward pass. Every member of a team calls the passes; what they share is
@@ -68,14 +73,35 @@ protected:
 
     // ---- Memory ----------------------------------------------------------------------------------------------
 
-    /// Memory for a batch. Rows of a large batch are an odd number of cache lines apart, so that they spread.
+    /// So many parts of a batch go through the network one after the other: sparse weights win nothing by many samples at
+    /// a time, whose activations do not stay in the caches.
+    Index parts_of(Index samples) const {
+        constexpr Index most = 512 / sizeof(Real);
+        Index sparse_weights = 0;
+        for (const Layer<Real>& layer : layers_) {
+            if (layer.batchnorm) return 1;
+            sparse_weights += layer.truly_sparse() ? layer.W.size : -layer.W.size;
+        }
+        return sparse_weights <= 0 ? 1 : std::max<Index>((samples + most - 1) / most, 1);
+    }
+
+    /// Turn to samples first, ..., last - 1 of the batch.
+    void take(Index first, Index last) {
+        first_ = first;
+        samples_ = last - first;
+        width_ = padded(samples_);
+    }
+
+    static Index padded(Index samples) { return (samples + sample_grain<Real> - 1) / sample_grain<Real> * sample_grain<Real>; }
+
+    /// Memory for so many samples at a time. Rows of many samples are an odd number of cache lines apart, so that they
+    /// spread.
     void prepare(Index samples) {
-        if (samples == samples_) return;
-        samples_ = samples;
-        width_ = (samples + sample_grain<Real> - 1) / sample_grain<Real> * sample_grain<Real>;
+        if (samples == room_for_) return;
+        room_for_ = samples;
         constexpr Index line = static_cast<Index>(line_bytes / sizeof(Real));
-        const Index lines = (width_ + line - 1) / line;
-        stride_ = (width_ <= 2 * max_vectors * lanes<Real> ? lines : lines | 1) * line;
+        const Index width = padded(samples), lines = (width + line - 1) / line;
+        stride_ = (width <= 2 * max_vectors * lanes<Real> ? lines : lines | 1) * line;
         input_.reserve(inputs() * stride_);
         std::fill_n(input_.data(), input_.size(), Real(0));
         Index widest = 0, widest_input = 0;
@@ -147,65 +173,71 @@ protected:
             const auto mine = member.share(samples_, 16);
             for (const Layer<Real>& layer : layers_) {
                 if (layer.dropout == 0) continue;
-                draw_mask(layer, options_.seed, static_cast<std::uint64_t>(*steps_), mine.first, mine.last, stride_);
+                draw_mask(layer, options_.seed, static_cast<std::uint64_t>(*steps_), first_, mine.first, mine.last,
+                          stride_);
             }
         }
         member.barrier();
         for (Layer<Real>& layer : layers_) {
-            Part part = linear(member, layer);
-            if (keeps_linear_) copy(part.of<const Real>(layer.linear()), part.of(layer.kept.data()));
+            linear(member, layer, [&](Part part) {
+                if (keeps_linear_) copy(part.of<const Real>(layer.linear()), part.of(layer.kept.data()));
+                if (!layer.by_rows() && !layer.batchnorm) finish_forward(member, layer, part, training);
+            });
             if (layer.batchnorm) {
-                part = own_rows(member, layer.outputs);
-                normalise(member, layer, part, training);
+                if (layer.truly_sparse()) member.barrier();  // others took other rows
+                const Part own = own_rows(member, layer.outputs);
+                normalise(member, layer, own, training);
+                if (!layer.by_rows()) {
+                    own.for_each_group<Real>([&](Part group) { finish_forward(member, layer, group, training); });
+                }
             }
             if (layer.by_rows()) {
                 member.barrier();
                 map_samples(member, layer);
-                if (layer.dropout > 0) {
-                    member.barrier();
-                    part = own_rows(member, layer.outputs);
-                    if (training) {
-                        dropout::forward<Real>(part.of<const Real>(layer.activated()),
-                                               part.of<const Real>(layer.mask.data()), part.of(layer.output()));
-                    } else if (layer.output() != layer.activated()) {
-                        copy(part.of<const Real>(layer.activated()), part.of(layer.output()));
-                    }
-                }
-            } else {
-                part.for_each_group(3 * sizeof(Real), [&](Part group) {
-                    activate(layer, group, training);
-                    if (training) bound(member, 2 * layer.number, group.template of<const Real>(layer.output()));
-                });
-            }
-            if (training && layer.by_rows()) {
                 member.barrier();
                 const Part own = own_rows(member, layer.outputs);
-                bound(member, 2 * layer.number, own.template of<const Real>(layer.output()));
+                if (layer.dropout > 0 && training) {
+                    dropout::forward<Real>(own.template of<const Real>(layer.activated()),
+                                           own.template of<const Real>(layer.mask.data()), own.of(layer.output()));
+                } else if (layer.dropout > 0 && layer.output() != layer.activated()) {
+                    copy(own.template of<const Real>(layer.activated()), own.of(layer.output()));
+                }
+                if (training) bound(member, 2 * layer.number, own.template of<const Real>(layer.output()));
             }
             member.barrier();
         }
     }
 
-    /// The linear map; returns the part of the output this member has made.
-    Part linear(const Member& member, Layer<Real>& layer) {
+    /// The stages after the linear map that take every entry on its own.
+    void finish_forward(const Member& member, const Layer<Real>& layer, Part part, bool training) {
+        activate(layer, part.without_gaps(width_), training);
+        if (training) bound(member, 2 * layer.number, part.template of<const Real>(layer.output()));
+    }
+
+    /// This member's rows of the linear map; done(part) when a few of them are there.
+    template <class Done>
+    void linear(const Member& member, Layer<Real>& layer, Done&& done) {
         const Real* X = input_of(layer);
         const Index K = layer.outputs, D = layer.inputs;
         if (layer.truly_sparse()) {
             const auto [first, last] = own_lines(member, layer.support.row_start(), K);
-            layer.support.forward(layer.W.value, layer.b.value, X, layer.linear(), window(), first, last);
-            if (layer.batchnorm || layer.by_rows()) member.barrier();  // others take other rows
-            return {first, last, 0, width_, stride_};
+            layer.support.forward(layer.W.value, layer.b.value, X, layer.linear(), window(), first, last,
+                                  [&](Index row, Index end, Window block) { done(part_of(row, end, block)); });
+            return;
         }
         const Part part = own_rows(member, K);
-        if (part.first_row < part.last_row) {
-            if (layer.sparse) {
-                for_each_weight(layer, part.first_row, part.last_row,
-                                [&](Index k, Index at) { layer.dense[at] = layer.W.value[k]; });
-            }
-            multiply_rows<Real>(weights(layer), D, layer.b.value, X, layer.linear(), stride_, width_, part.first_row,
-                                part.last_row);
+        if (part.first_row == part.last_row) return;
+        if (layer.sparse) {
+            for_each_weight(layer, part.first_row, part.last_row,
+                            [&](Index k, Index at) { layer.dense[at] = layer.W.value[k]; });
         }
-        return part;
+        multiply_rows<Real>(weights(layer), D, layer.b.value, X, layer.linear(), stride_, width_, part.first_row,
+                            part.last_row);
+        part.for_each_group<Real>(done);
+    }
+
+    static Part part_of(Index first, Index last, Window block) {
+        return {first, last, block.offset, block.offset + block.width, block.stride};
     }
 
     static const Real* weights(const Layer<Real>& layer) { return layer.sparse ? layer.dense.data() : layer.W.value; }
@@ -327,7 +359,9 @@ protected:
     Options<Real> options_;
     std::int64_t* steps_;
     Team team_;
-    Index samples_ = 0, width_ = 0, stride_ = 0;  // of the batch: without padding, with it, between rows
+    Index batch_ = 0, first_ = 0;    // samples of the batch, and which of them is the first of those at hand
+    Index samples_ = 0, width_ = 0;  // at hand: without padding, with it
+    Index room_for_ = 0, stride_ = 0;  // samples there is memory for; values from one row to the next
     Buffer<Real> input_;                          // feature-major
     Buffer<Real> rows_, row_gradient_;            // outputs and their gradient, sample by sample
     Buffer<double> room_;

@@ -118,11 +118,18 @@ struct Part {
         return {data + first_row * stride + first_col, last_row - first_row, last_col - first_col, stride};
     }
 
-    /// Call body(part) for groups of rows that together fit a first-level cache.
-    template <class Body>
-    void for_each_group(Index entry_bytes, Body&& body) const {
-        constexpr Index bytes = 16 * 1024;
-        const Index group = std::max<Index>(bytes / (std::max<Index>(last_col - first_col, 1) * entry_bytes), 1);
+    /// With what is behind the samples of whole rows, for kernels that take every entry on its own: without a gap, all
+    /// rows are one. Nobody reads what they write there.
+    Part without_gaps(Index width) const {
+        Part part = *this;
+        if (first_col == 0 && last_col == width) part.last_col = stride;
+        return part;
+    }
+
+    /// Call body(part) for groups of rows that fit the first cache.
+    template <class Real, class Body>
+    void for_each_group(Body&& body) const {
+        const Index group = rows_in_cache<Real>(last_col - first_col);
         for (Index row = first_row; row < last_row; row += group) {
             body(Part{row, std::min(row + group, last_row), first_col, last_col, stride});
         }
@@ -160,10 +167,10 @@ void activate_backward(const Layer<Real>& layer, Part part) {
     }
 }
 
-/// Draw the mask of dropout for samples first, ..., last - 1: entry e of the batch, counted by samples, is kept where
-/// bits e of Philox4x64-10, key (seed, layer), counter (e / 8 + 1, step, 0, 0), are at least rate 2^32.
+/// Draw the mask of dropout for samples first, ..., last - 1 of those at hand, of which the first is number `begin` of the
+/// batch: entry e of the batch, counted by samples, is kept where bits e of Philox4x64-10, key (seed, layer), counter (e / 8 + 1, step, 0, 0), are at least rate 2^32.
 template <class Real>
-void draw_mask(const Layer<Real>& layer, std::uint64_t seed, std::uint64_t step, Index first, Index last,
+void draw_mask(const Layer<Real>& layer, std::uint64_t seed, std::uint64_t step, Index begin, Index first, Index last,
                Index stride) {
     const auto threshold = static_cast<std::uint32_t>(layer.dropout * 4294967296.0);
     const Real kept = Real(1 / (1 - layer.dropout));
@@ -172,7 +179,7 @@ void draw_mask(const Layer<Real>& layer, std::uint64_t seed, std::uint64_t step,
     std::array<std::uint64_t, 4> words{};
     for (Index n = first; n < last; ++n) {
         for (Index k = 0; k < K; ++k) {
-            const auto e = static_cast<std::uint64_t>(n * K + k);
+            const auto e = static_cast<std::uint64_t>((begin + n) * K + k);
             if (e / 8 != drawn) {
                 drawn = e / 8;
                 words = philox({seed, layer.number}, {drawn + 1, step, 0, 0});

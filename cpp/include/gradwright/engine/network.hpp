@@ -40,16 +40,17 @@ public:
     /// The outputs for a batch, (count, outputs). `activate`: after the activation that the loss includes.
     void forward(Rows<Real> X, bool training, bool activate, Matrix<Real> Y) {
         const bool logits = options_.output == nullptr || !activate;
-        begin(X.count);
+        const Index parts = training ? 1 : this->parts_of(X.count);
+        begin(X.count, parts);
         this->keep_linear(training);
-        team_.run(this->members(X.count), [&](const Member& member) {
-            pass_forward(member, X, training);
-            const auto [first, last] = member.share(X.count, 16);
+        for_each_part(X, parts, [&](const Member& member, Rows<Real> part, bool) {
+            pass_forward(member, part, training);
+            const auto [first, last] = member.share(part.count, 16);
             if (first == last) return;
             const Matrix<Real> rows(rows_.data() + first * outputs(), last - first, outputs());
-            samples(layers_.back().output(), first, logits ? Y.slice(first, last) : rows);
-            if (logits) return;
-            options_.output->forward(rows, options_.output_hyperparameter.data(), Y.slice(first, last));
+            const Matrix<Real> to = Y.slice(this->first_ + first, this->first_ + last);
+            samples(layers_.back().output(), first, logits ? to : rows);
+            if (!logits) options_.output->forward(rows, options_.output_hyperparameter.data(), to);
         });
         if (training) follow_statistics();
         waiting_ = training;
@@ -60,7 +61,11 @@ public:
     double backward(Targets<Real> targets) {
         if (!waiting_) throw std::logic_error("backward needs a forward pass with training=True before it");
         waiting_ = false;
-        team_.run(this->members(samples_), [&](const Member& member) { pass_backward(member, targets); });
+        this->begin_loss();
+        team_.run(this->members(samples_), [&](const Member& member) {
+            pass_backward(member, targets);
+            sample_watched(member);
+        });
         this->gradients();
         kept_ = traced_ = true;
         return loss();
@@ -85,11 +90,16 @@ public:
 
     /// Forward, backward and update in one: the loss of the batch.
     double step(Rows<Real> X, Targets<Real> targets, double learning_rate) {
-        begin(X.count);
+        const Index parts = traces_ ? 1 : this->parts_of(X.count);
+        begin(X.count, parts);
+        if (parts > 1) this->make_room_for_gradients();
+        this->begin_loss();
         const bool clips = options_.clip_norm > 0;
-        team_.run(this->members(X.count), [&](const Member& member) {
-            pass_forward(member, X, true);
+        for_each_part(X, parts, [&](const Member& member, Rows<Real> part, bool last) {
+            pass_forward(member, part, true);
             pass_backward(member, targets);
+            sample_watched(member);
+            if (!last) return;
             member.barrier();
             if (clips || !std::isfinite(loss()) || !surely_finite()) return;
             follow_watched(member);
@@ -97,7 +107,7 @@ public:
         });
         const double value = loss();
         if (!std::isfinite(value)) throw NotFinite("the loss is " + std::to_string(value));
-        traced_ = true;
+        traced_ = parts == 1;
         follow_statistics();
         if (!clips && surely_finite()) {
             ++*steps_;
@@ -109,6 +119,9 @@ public:
         }
         return value;
     }
+
+    /// Keep what `weight_gradient` needs from every step on, however large its batch.
+    void trace() { traces_ = true; }
 
     /// Whether the last batch went through `forward` in training.
     bool shows_values() const { return this->keeps_linear_; }
@@ -125,7 +138,9 @@ public:
 
     /// Rows of the gradient of a layer's W in the last step, as if all weights were there.
     void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) {
-        if (!traced_) throw std::logic_error("gradients of absent weights need a step of training before them");
+        if (!traced_) {
+            throw std::logic_error("gradients of absent weights need a step of training before them, and trace() before that");
+        }
         team_.run(this->members(samples_), [&](const Member& member) {
             const auto [begin, end] = member.share(DW.rows, Base::grain);
             Base::weight_gradient(layer, first + begin, DW.slice(begin, end));
@@ -138,29 +153,55 @@ public:
     void resized(Layer<Real>& layer) {
         layer.dense = Buffer<Real>();
         waiting_ = kept_ = false;
-        if (samples_ == 0) return;
-        layer.reserve(this->stride_, samples_);
+        if (this->room_for_ == 0) return;
+        layer.reserve(this->stride_, this->room_for_);
     }
 
 private:
-    /// The gradients of this member's share of the watched places of all layers.
-    void follow_watched(const Member& member) {
+    /// Call body(member, rows, whether they are the last) for the parts of a batch, by the team.
+    template <class Body>
+    void for_each_part(Rows<Real> X, Index parts, Body&& body) {
+        for (Index part = 0; part < parts; ++part) {
+            const Index first = X.count * part / parts, last = X.count * (part + 1) / parts;
+            this->take(first, last);
+            team_.run(this->members(X.count / parts), [&](const Member& member) {
+                body(member, X.slice(first, last), part + 1 == parts);
+            });
+        }
+    }
+
+    /// Call body(layer, watched, first row, last row) for this member's rows of the watched places of every layer.
+    template <class Body>
+    void for_each_watched(const Member& member, Body&& body) {
         for (const Layer<Real>& layer : layers_) {
             Watch<Real>& watched = watch(layer);
             if (watched.momentum == nullptr) continue;
-            const std::int32_t* start = watched.support.row_start();
-            const auto [first, last] = this->own_lines(member, start, layer.outputs);
+            const auto [first, last] = this->own_lines(member, watched.support.row_start(), layer.outputs);
+            body(layer, watched, first, last);
+        }
+    }
+
+    /// The gradients of the watched places.
+    void sample_watched(const Member& member) {
+        for_each_watched(member, [&](const Layer<Real>& layer, Watch<Real>& watched, Index first, Index last) {
             watched.support.sampled(this->input_of(layer), layer.gradient.data(), watched.gradient.data(),
-                                    this->window(), first, last);
+                                    this->first_ > 0, this->window(), first, last);
+        });
+    }
+
+    void follow_watched(const Member& member) {
+        for_each_watched(member, [](const Layer<Real>&, Watch<Real>& watched, Index first, Index last) {
+            const std::int32_t* start = watched.support.row_start();
             const Real beta = Real(watched.beta);
             for (Index k = start[first]; k < start[last]; ++k) {
                 watched.momentum[k] = beta * watched.momentum[k] + (1 - beta) * watched.gradient[k];
             }
-        }
+        });
     }
 
-    void begin(Index count) {
-        this->prepare(count);
+    void begin(Index count, Index parts) {
+        this->prepare((count + parts - 1) / parts);
+        this->batch_ = count;
         this->keeps_linear_ = false;
         std::fill(this->bounds_.begin(), this->bounds_.end(), 0);
         waiting_ = kept_ = false;
@@ -209,7 +250,8 @@ private:
     }
 
     std::vector<Watch<Real>> watches_;
-    bool waiting_ = false, kept_ = false, traced_ = false;  // traced: what the layers hold is that of a step
+    bool waiting_ = false, kept_ = false;
+    bool traces_ = false, traced_ = false;  // traced: what the layers hold is that of a whole step
 };
 
 }  // namespace gradwright::engine

@@ -5,14 +5,15 @@
 //                DW = M (.) (DY^T X)           and the sampled product on the way: DY is read once
 //     sampled    DW alone                      where no DX is wanted
 //
-// These are the equations of the derived layer masked_linear, with X and Y transposed. A matrix of
+// These are the equations of the derived layer sparse_linear, with X and Y transposed. A matrix of
 // activations holds a feature a row; a block is `vectors` registers of samples of every row, and a
 // kernel is compiled for each number of them, so that sums stay in registers. What is read at random,
-// rows of X or of DY, is cut into tiles that stay in a cache while all lines pass over them.
+// rows of X or of DY, is cut into tiles that stay in a cache while a group of lines passes over them.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "gradwright/engine/vector.hpp"
@@ -26,14 +27,22 @@ struct Window {
 
 /// The weights line by line: the rows of a matrix, or its columns. Weights of line i that read tile t are
 /// start[t * count + i], ..., start[(t + 1) * count + i] - 1; weight k reads line other[k] of the other kind.
+/// So many tiles in a row fit the second cache together.
 template <class Id>
 struct Lines {
-    Index count, tiles;
+    Index count, tiles, tiles_in_second_cache;
     const std::int32_t* start;
     const Id* other;
 };
 
 inline constexpr Index max_vectors = 8;
+
+/// Rows so many samples wide that fit the first cache, three matrices of them.
+template <class Real>
+constexpr Index rows_in_cache(Index width) {
+    constexpr Index values = 16 * 1024 / (3 * sizeof(Real));
+    return std::max<Index>(values / std::max<Index>(width, 1), 1);
+}
 
 namespace detail {
 
@@ -81,29 +90,53 @@ struct Samples {
     }
 };
 
-/// Call body(line, tile, first weight, last weight) for lines first, ..., last - 1 of all tiles. Lines come in groups
-/// whose weights stay in the second cache from one tile to the next.
-template <class Id, class Body>
-GRADWRIGHT_INLINE void for_each_line(Lines<Id> lines, Index first, Index last, Body&& body) {
-    constexpr Index weights = 32 * 1024;
-    if (first == last) return;
-    const Index total = lines.start[lines.tiles * lines.count + last - 1] - lines.start[first];
-    const Index groups = lines.tiles == 1 ? 1 : std::clamp<Index>(total / weights, 1, last - first);
-    for (Index g = 0; g < groups; ++g) {
-        const Index from = first + (last - first) * g / groups, to = first + (last - first) * (g + 1) / groups;
-        for (Index t = 0; t < lines.tiles; ++t) {
-            const std::int32_t *start = lines.start + t * lines.count, *end = start + lines.count;
-            for (Index i = from; i < to; ++i) body(i, t, start[i], end[i]);
+template <class T>
+GRADWRIGHT_INLINE void prefetch(const T* first, const T* last) {
+    constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+    for (; first < last; first += line) __builtin_prefetch(first, 0, 2);
+}
+
+/// Call body(line, tile, first weight, last weight) for lines first, ..., last - 1 of all tiles, and done(first line, last
+/// line, block) for a few lines at a time when their last tile is over. What is read at random comes into the second cache
+/// once, a few tiles at a time, and with it groups of lines whose weights stay there from one tile to the next.
+template <class Real, class Id, class Body, class Done>
+GRADWRIGHT_INLINE void for_each_line(Lines<Id> lines, const Real* array, Index first, Index last, Window block, Body&& body,
+                                      Done&& done) {
+    constexpr Index group_weights = 32 * 1024, worth_asking = 128;
+    const Index few = rows_in_cache<Real>(block.width);
+    for (Index tile = 0; tile < lines.tiles; tile += lines.tiles_in_second_cache) {
+        const Index end_tile = std::min(tile + lines.tiles_in_second_cache, lines.tiles);
+        const std::int32_t *start = lines.start + tile * lines.count, *end = lines.start + end_tile * lines.count;
+        const auto ask_for = [=](Index line) {
+            prefetch(lines.other + start[line], lines.other + end[line]);
+            if (array != nullptr) prefetch(array + start[line], array + end[line]);
+        };
+        for (Index from = first, to; from < last; from = to) {
+            Index weights = 0;
+            for (to = from; to < last && weights < group_weights; ++to) weights += end[to] - start[to];
+            const bool long_lines = weights >= worth_asking * (to - from);
+            for (Index t = tile; t < end_tile; ++t) {
+                const std::int32_t *begin = lines.start + t * lines.count, *next = begin + lines.count;
+                const bool ask = long_lines && t == tile;
+                for (Index line = from; line < to; line += few) {
+                    const Index stop = std::min(line + few, to);
+                    for (Index i = line; i < stop; ++i) {
+                        if (ask) ask_for(i + 1 < last ? i + 1 : i);
+                        body(i, t, begin[i], next[i]);
+                    }
+                    if (t + 1 == lines.tiles) done(line, stop, block);
+                }
+            }
         }
     }
 }
 
-template <class Real, Index vectors, bool half, class Id>
+template <class Real, Index vectors, bool half, class Id, class Done>
 void sparse_forward(Lines<Id> rows, const Real* value, const Real* bias, const Real* X, Real* Y, Window block,
-                    Index first, Index last) {
+                    Index first, Index last, Done&& done) {
     X += block.offset;
     Y += block.offset;
-    for_each_line(rows, first, last, [=](Index i, Index tile, std::int32_t k, std::int32_t end) {
+    const auto line = [=](Index i, Index tile, std::int32_t k, std::int32_t end) {
         if (tile > 0 && k == end) return;
         Real* y = Y + i * block.stride;
         Samples<Real, vectors, half> sum;
@@ -114,7 +147,8 @@ void sparse_forward(Lines<Id> rows, const Real* value, const Real* bias, const R
         }
         for (; k < end; ++k) sum.add_product(value[k], X + static_cast<Index>(rows.other[k]) * block.stride);
         sum.store(y);
-    });
+    };
+    for_each_line<Real>(rows, value, first, last, block, line, done);
 }
 
 /// Scalar products, of which as many as a vector has lanes are summed at once and written where they belong.
@@ -150,14 +184,14 @@ private:
     Real* out_;
 };
 
-template <class Real, Index vectors, bool half, bool add, class Id>
+template <class Real, Index vectors, bool half, bool add, class Id, class Done>
 void sparse_backward(Lines<Id> columns, const std::int32_t* place, const Real* value, const Real* X, const Real* DY,
-                     Real* DX, Real* DW, Window block, Index first, Index last) {
+                     Real* DX, Real* DW, Window block, Index first, Index last, Done&& done) {
     X += block.offset;
     DY += block.offset;
     DX += block.offset;
     Products<Real, add> products(DW);
-    for_each_line(columns, first, last, [&](Index j, Index tile, std::int32_t k, std::int32_t end) {
+    const auto line = [&](Index j, Index tile, std::int32_t k, std::int32_t end) {
         if (tile > 0 && k == end) return;
         Real* dx = DX + j * block.stride;
         Samples<Real, vectors, half> x, sum;
@@ -174,7 +208,8 @@ void sparse_backward(Lines<Id> columns, const std::int32_t* place, const Real* v
             products.push(x.products(dy), at);
         }
         sum.store(dx);
-    });
+    };
+    for_each_line<Real>(columns, nullptr, first, last, block, line, done);
     products.finish();
 }
 
@@ -183,12 +218,13 @@ void sparse_sampled(Lines<Id> rows, const Real* X, const Real* DY, Real* DW, Win
     X += block.offset;
     DY += block.offset;
     Products<Real, add> products(DW);
-    for_each_line(rows, first, last, [&](Index i, Index, std::int32_t k, std::int32_t end) {
+    const auto line = [&](Index i, Index, std::int32_t k, std::int32_t end) {
         if (k == end) return;
         Samples<Real, vectors, half> dy;
         dy.load(DY + i * block.stride);
         for (; k < end; ++k) products.push(dy.products(X + static_cast<Index>(rows.other[k]) * block.stride), k);
-    });
+    };
+    for_each_line<Real>(rows, DW, first, last, block, line, [](Index, Index, Window) {});
     products.finish();
 }
 
@@ -210,17 +246,25 @@ void with_shape(Index vectors, bool half, Body&& body, std::integer_sequence<Ind
     static_cast<void>(((vectors == counts + 1 && (body(Shape<counts + 1, false>()), true)) || ...));
 }
 
-/// Call body(block, not the first, shape) for blocks of the window.
+/// Call body(block, whether what is made for it comes on top, shape) for blocks of the window; the last two are constants.
+/// `add`: on top of what is there already.
 template <class Real, class Body>
-void for_each_block(Window window, Body&& body) {
+void for_each_block(Window window, bool add, Body&& body) {
     const Index vectors = (window.width + lanes<Real> - 1) / lanes<Real>;  // windows are whole half vectors
     const Index blocks = (vectors + max_vectors - 1) / max_vectors;
     for (Index b = 0; b < blocks; ++b) {
         const Index first = vectors * b / blocks * lanes<Real>;
         const Index last = std::min(vectors * (b + 1) / blocks * lanes<Real>, window.width);
         const Window block{window.offset + first, last - first, window.stride};
-        with_shape(block.width / lanes<Real>, block.width % lanes<Real> != 0,
-                   [&](auto shape) { body(block, b > 0, shape); }, std::make_integer_sequence<Index, max_vectors>());
+        const auto with = [&](auto shape) {
+            if (add || b > 0) {
+                body(block, std::true_type(), shape);
+            } else {
+                body(block, std::false_type(), shape);
+            }
+        };
+        with_shape(block.width / lanes<Real>, block.width % lanes<Real> != 0, with,
+                   std::make_integer_sequence<Index, max_vectors>());
     }
 }
 

@@ -59,41 +59,39 @@ public:
         return first;
     }
 
-    /// Y = W X + bias for rows first, ..., last - 1 of W.
-    template <class Real>
-    void forward(const Real* value, const Real* bias, const Real* X, Real* Y, Window window, Index first,
-                 Index last) const {
+    /// Y = W X + bias for rows first, ..., last - 1 of W. done(first row, last row, block): these samples of Y are there.
+    template <class Real, class Done>
+    void forward(const Real* value, const Real* bias, const Real* X, Real* Y, Window window, Index first, Index last,
+                 Done&& done) const {
         with_number([&](auto id) {
             const auto lines = by_rows_.template lines<decltype(id)>(rows);
-            detail::for_each_block<Real>(window, [&](Window block, bool, auto shape) {
-                detail::sparse_forward<Real, shape.vectors, shape.half>(lines, value, bias, X, Y, block, first, last);
+            detail::for_each_block<Real>(window, false, [&](Window block, auto, auto shape) {
+                detail::sparse_forward<Real, shape.vectors, shape.half>(lines, value, bias, X, Y, block, first, last,
+                                                                        done);
             });
         });
     }
 
-    /// DX = W^T DY and DW for columns first, ..., last - 1 of W.
-    template <class Real>
-    void backward(const Real* value, const Real* X, const Real* DY, Real* DX, Real* DW, Window window, Index first,
-                  Index last) const {
+    /// DX = W^T DY and DW for columns first, ..., last - 1 of W; `add`: to DW. done(first column, last column, block): of DX.
+    template <class Real, class Done>
+    void backward(const Real* value, const Real* X, const Real* DY, Real* DX, Real* DW, bool add, Window window,
+                  Index first, Index last, Done&& done) const {
         with_number([&](auto id) {
             const auto lines = by_columns_.template lines<decltype(id)>(cols);
-            detail::for_each_block<Real>(window, [&](Window block, bool add, auto shape) {
-                const auto run = add ? detail::sparse_backward<Real, shape.vectors, shape.half, true, decltype(id)>
-                                     : detail::sparse_backward<Real, shape.vectors, shape.half, false, decltype(id)>;
-                run(lines, place_.data(), value, X, DY, DX, DW, block, first, last);
+            detail::for_each_block<Real>(window, add, [&](Window block, auto on_top, auto shape) {
+                detail::sparse_backward<Real, shape.vectors, shape.half, on_top>(lines, place_.data(), value, X, DY, DX, DW,
+                                                                              block, first, last, done);
             });
         });
     }
 
-    /// DW for rows first, ..., last - 1 of W.
+    /// DW for rows first, ..., last - 1 of W; `add`: to DW.
     template <class Real>
-    void sampled(const Real* X, const Real* DY, Real* DW, Window window, Index first, Index last) const {
+    void sampled(const Real* X, const Real* DY, Real* DW, bool add, Window window, Index first, Index last) const {
         with_number([&](auto id) {
             const auto lines = by_rows_.template lines<decltype(id)>(rows);
-            detail::for_each_block<Real>(window, [&](Window block, bool add, auto shape) {
-                const auto run = add ? detail::sparse_sampled<Real, shape.vectors, shape.half, true, decltype(id)>
-                                     : detail::sparse_sampled<Real, shape.vectors, shape.half, false, decltype(id)>;
-                run(lines, X, DY, DW, block, first, last);
+            detail::for_each_block<Real>(window, add, [&](Window block, auto on_top, auto shape) {
+                detail::sparse_sampled<Real, shape.vectors, shape.half, on_top>(lines, X, DY, DW, block, first, last);
             });
         });
     }
@@ -117,14 +115,15 @@ private:
         void reserve(const Support& support, Index lines, Index others) {
             begin.reserve(lines + 1);
             other.reserve(std::max<Index>(support.count, 1) * (support.narrow_ ? 2 : 4));
-            tiles = (others + tile(support, others) - 1) / std::max<Index>(tile(support, others), 1);
+            const Index size = tile(support, others);
+            tiles = (others + size - 1) / size;
             start.reserve((tiles + 1) * std::max<Index>(lines, 1));
         }
 
         /// Lines read at random at a time: few enough for the first cache where that leaves work for every
         /// line, else few enough for the second.
         static Index tile(const Support& support, Index others) {
-            constexpr Index first_cache = 96, second_cache = 768, least = 3;
+            constexpr Index least = 6;
             for (const Index size : {first_cache, second_cache}) {
                 if (size < others && support.density() * double(size) >= least) return size;
             }
@@ -133,6 +132,7 @@ private:
 
         void cut(const Support& support, Index lines, Index others) {
             const Index size = tile(support, others);
+            tiles_in_second_cache = std::max<Index>(second_cache / size, 1);
             for (Index i = 0; i < lines; ++i) {
                 std::int32_t k = begin[i];
                 for (Index t = 0; t <= tiles; ++t) {
@@ -144,8 +144,12 @@ private:
 
         template <class Id>
         Lines<Id> lines(Index count) const {
-            return {count, tiles, start.data(), reinterpret_cast<const Id*>(other.data())};
+            return {count, tiles, tiles_in_second_cache, start.data(), reinterpret_cast<const Id*>(other.data())};
         }
+
+    private:
+        static constexpr Index first_cache = 96, second_cache = 768;
+        Index tiles_in_second_cache = 1;
     };
 
     std::int32_t get(const Bytes& memory, Index k) const {
