@@ -24,6 +24,7 @@ from gradwright.sparse.moves import (
     shares,
 )  # fmt: skip
 from gradwright.specification import specify
+from gradwright.training.divergence import DivergenceError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SPEC = specify([20, 30, 3], ["relu", "softmax"], density=[0.1, 0.5], optimizer="adam", seed=5)
@@ -257,6 +258,16 @@ def test_both_backends_move_the_same_weights(name: str) -> None:
     assert ours.keys() == theirs.keys()
     for key, array in theirs.items():
         np.testing.assert_allclose(ours[key], array, rtol=1e-8, atol=1e-11, err_msg=key)
+
+
+@pytest.mark.parametrize("grow", ["random", "gradient", "momentum"])
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_a_training_that_diverges_says_where(grow: Any, backend: str) -> None:
+    net = net_of(backend)
+    callback = Rewiring(0.2, grow=grow, interval=2)
+    with pytest.raises(DivergenceError, match=r"in epoch 2, batch 4.* layer [12], pre-act"):
+        net.fit(X, LABELS, epochs=3, batch_size=13, verbose=False, callbacks=[callback],
+                learning_rate=lambda step: 1e38 if step == 7 else 0.01)  # fmt: skip
 
 
 def test_how_a_fit_is_reported_moves_no_other_weights() -> None:
