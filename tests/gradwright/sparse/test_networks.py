@@ -6,6 +6,8 @@ import itertools
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import tracemalloc
 import zipfile
@@ -244,6 +246,30 @@ def test_more_threads_than_cores_change_nothing_but_rounding() -> None:
     trained(spec, again, [3])
     for name, array in again.parameters().items():
         np.testing.assert_array_equal(array, other.parameters()[name])
+
+
+# memory for threads' stacks runs out after some of 32
+FEW_THREADS = """
+import os, resource
+import numpy as np
+from gradwright import MLP
+
+net = MLP([500, 800, 400, 4], ["relu", "relu", "softmax"], density=[1, 0.2, 1])
+X = np.random.default_rng(0).normal(size=(200, 500))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20),) * 2)
+for _ in range(3):
+    net.fit(X, np.arange(200) % 4, epochs=1, verbose=False)
+assert net.backend.threads == 32 > len(os.listdir("/proc/self/task")) > 2
+assert net.loss_history[2] < net.loss_history[0]
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_training_goes_on_where_the_system_gives_fewer_threads() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "32", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", FEW_THREADS]
+    subprocess.run(command, env=environment, check=True, timeout=120)
 
 
 def test_two_sparse_networks_train_at_once_as_one_after_the_other() -> None:
