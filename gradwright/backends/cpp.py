@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -111,13 +110,15 @@ class Engine:
         return f"C++ engine, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def parameters(self) -> dict[str, Array]:
-        """The trained arrays, live; the indices of sparse layers are copies."""
+        """The trained arrays, live; places of weights are read-only, for the engine has its own."""
         found = {}
         for name, array in self._parameters.items():
             found[name] = array
             if name.endswith(".W.values"):
                 number = int(name.split(".")[0].removeprefix("layer"))
-                found[f"layer{number}.W.indices"] = self._network.indices(number)
+                found[f"layer{number}.W.indices"] = _read_only(self._network.indices(number))
+            elif name.endswith(".W.indptr"):
+                found[name] = _read_only(array)
         return found
 
     def state(self) -> dict[str, Array]:
@@ -269,9 +270,10 @@ class Engine:
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the kept gradients."""
-        if not 0 <= learning_rate < math.inf:
-            rule = self.specification.optimizer
-            raise ValueError(f"{rule}: expected learning_rate >= 0, got {learning_rate}")
+        try:
+            kernels.check_number("learning_rate", learning_rate, 0)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.specification.optimizer}: {error}") from None
         self._network.update(learning_rate)
 
     def epoch(
@@ -296,6 +298,12 @@ class Engine:
             threading.current_thread() is threading.main_thread(),
         )  # fmt: skip
         return losses
+
+
+def _read_only(array: Array) -> Array:
+    seen = array.view()
+    seen.flags.writeable = False
+    return seen
 
 
 def _values(name: str, given: Mapping[str, float]) -> dict[str, float]:

@@ -349,7 +349,28 @@ def test_wrong_choices_are_refused(wrong: Any, message: str) -> None:
         Rewiring(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"density": 2}, {"initial": 0.05}, {"steps": 0}, {"begin": -1}])
+@pytest.mark.parametrize("name", ["share", "threshold", "momentum", "watched"])
+@pytest.mark.parametrize("value", ["0.5", None, [0.5], True])
+def test_what_is_no_number_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} is .*, expected a number"):
+        Rewiring(**{name: value})
+
+
+@pytest.mark.parametrize("callback", [Rewiring(), GradualPruning(0.1, 10)])
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_a_network_whose_weights_cannot_move_is_refused(callback: Any, backend: str) -> None:
+    net = MLP([20, 30, 3], ["relu", "softmax"], backend=backend)
+    before = arrays_of(net.backend)
+    with pytest.raises(ValueError, match="no layer of this network is sparse"):
+        fit(net, callback)
+    for name, array in arrays_of(net.backend).items():
+        np.testing.assert_array_equal(array, before[name])
+    fit(net, repr)
+    assert len(net.history) == 3
+
+
+@pytest.mark.parametrize("wrong", [{"density": 2}, {"initial": 0.05}, {"steps": 0}, {"begin": -1},
+                                   {"steps": None}, {"interval": None}])  # fmt: skip
 def test_a_wrong_schedule_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GradualPruning(**({"density": 0.1, "steps": 10} | wrong))
