@@ -177,9 +177,10 @@ class Layer:
 
     def _linear_forward(self, X: Array) -> Array:
         inputs = self.specification.inputs
+        shape: tuple[int, ...] = getattr(X, "shape", ())
         # the arrays of CSR do not tell a kernel how many columns there are
-        if self.specification.sparse and np.ndim(X) == 2 and X.shape[1] != inputs:
-            raise ValueError(f"sparse_linear: expected X of shape (N, {inputs}), got {X.shape}")
+        if self.specification.sparse and len(shape) == 2 and shape[1] != inputs:
+            raise ValueError(f"sparse_linear: expected X of shape (N, {inputs}), got {shape}")
         value: Array = kernels.module(self._target, self._linear).forward(X, *self._weights())
         return value
 

@@ -51,6 +51,7 @@ class Engine:
         self._loss = Loss("cpp", specification)
         self._states: dict[str, list[Array]] = {}
         self._waiting: int | None = None  # samples whose backward pass has not been
+        self._moved: set[str] = set()  # weights that have no gradient since they moved
         rule = kernels.face(specification.optimizer)
         initial_state = getattr(kernels.module("cpp", rule.name), "initial_state", None)
         for name, theta in self._parameters.items():
@@ -129,7 +130,7 @@ class Engine:
         """The gradients of the last backward pass."""
         found = {}
         for name, theta in self._parameters.items():
-            if theta.dtype.kind != "f":
+            if theta.dtype.kind != "f" or name in self._moved:
                 continue
             layer, own = name.split(".")[:2]
             gradient = self._network.gradient(int(layer.removeprefix("layer")), own)
@@ -158,6 +159,7 @@ class Engine:
 
         Arrays of layers whose number of weights changes are new ones, and so is `specification`.
         """
+        move = move.of(self.specification)
         numbers, network = list(move.layers), self._network
         lost = network.prune(numbers, move.lost, move.prune, move.threshold)
         step = int(self._state["step"][0])
@@ -200,6 +202,7 @@ class Engine:
         self._parameters[f"{own}indptr"] = indptr
         self._parameters[f"{own}values"] = values
         self._states[f"{own}values"] = list(states)
+        self._moved.add(f"{own}values")
         names = kernels.face(self.specification.optimizer).arrays[2:]
         for name, state in zip(names, states, strict=bool(states)):
             self._state[f"{own}values.{name}"] = state
@@ -261,6 +264,7 @@ class Engine:
             if given is not None and len(given) != self._waiting:
                 raise ValueError(f"expected {self._waiting} {name}, one a sample, got {len(given)}")
         self._waiting = None
+        self._moved.clear()
         loss: float = self._network.backward(np.ascontiguousarray(targets), sample_weight)
         return loss
 
@@ -290,6 +294,7 @@ class Engine:
         if losses is None:
             losses = np.empty(len(learning_rates))
         self._waiting = None
+        self._moved.clear()
         self._require_several(min(batch_size, (len(order) - 1) % batch_size + 1))
         self._network.epoch(
             np.ascontiguousarray(X), np.ascontiguousarray(targets),

@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from gradwright.kernels import check_number, whole
-from gradwright.sparse.moves import Move
+from gradwright.sparse.moves import Grow, Move, Prune, among
 
 Scope = Literal["layer", "global"]
-Prune = Literal["magnitude", "set", "threshold"]
-Grow = Literal["random", "gradient", "momentum"]
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,9 @@ class Rewiring:
 
     def __post_init__(self) -> None:
         check_number("share", self.share, 0, 1)
-        _among("prune", self.prune, Prune)
-        _among("grow", self.grow, Grow)
-        _among("scope", self.scope, Scope)
+        among("prune", self.prune, Prune)
+        among("grow", self.grow, Grow)
+        among("scope", self.scope, Scope)
         for name in ("steps", "interval"):
             if getattr(self, name) is not None:
                 _steps(name, getattr(self, name))
@@ -153,7 +151,7 @@ class GradualPruning:
             _steps(name, getattr(self, name))
         if not whole(self.begin) or self.begin < 0:
             raise ValueError(f"expected begin >= 0, got {self.begin}")
-        _among("scope", self.scope, Scope)
+        among("scope", self.scope, Scope)
 
     def density_at(self, step: int) -> float:
         """density + (initial - density) (1 - (step - begin) / steps)^3."""
@@ -198,11 +196,6 @@ def _require_sparse(backend: Any) -> None:
 
 def _step(backend: Any) -> int:
     return int(backend.state()["step"][0])
-
-
-def _among(name: str, value: object, known: Any) -> None:
-    if value not in get_args(known):
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(get_args(known))}")
 
 
 def _steps(name: str, value: object) -> None:

@@ -88,6 +88,7 @@ MOVES = {
     "by momentum, both": Move((1, 2), 25, grow="momentum"),
     "without growth": Move((1,), 12, grown=0),
     "all of it": Move((2,), 45),
+    "more than all of it": Move((2,), 1000),
     "more growth than there is room": Move((2,), 3, grown=200),
 }
 
@@ -153,6 +154,50 @@ def test_gradients_of_absent_weights_need_a_step() -> None:
         engine.weight_gradient(1, 0, 30)
     with pytest.raises(RuntimeError, match="need a step of training"):
         engine.rewire(Move((1,), 5, grow="gradient"))
+
+
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+@pytest.mark.parametrize("grown", [None, 0, 100])
+def test_weights_that_moved_have_no_gradient_until_the_next_step(backend: str, grown: Any) -> None:
+    net = net_of(backend)
+    net.forward(X)
+    net.backward(LABELS)
+    net.backend.rewire(Move((1,), 20, grown=grown))  # type: ignore[attr-defined]
+    before = arrays_of(net.backend)
+    assert set(net.gradients()) == {"layer1.b", "layer2.W.values", "layer2.b"}
+    with pytest.raises(RuntimeError, match="update needs the gradients"):
+        net.update(0.1)
+    net.forward(X)
+    net.backend.rewire(Move((2,), 5))  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="backward needs a forward pass"):
+        net.backward(LABELS)
+    np.testing.assert_array_equal(net.parameters()["layer1.W.values"], before["layer1.W.values"])
+    net.forward(X)
+    net.backward(LABELS)
+    net.update(0.1)
+    assert net.gradients().keys() == {"layer1.b", "layer1.W.values", "layer2.W.values", "layer2.b"}
+
+
+NO_MOVES: dict[str, tuple[dict[str, Any], type[Exception]]] = {
+    "at least one layer": ({"layers": ()}, ValueError),
+    "each once": ({"layers": (1, 1)}, ValueError),
+    "layer 3 is no sparse layer": ({"layers": (3,)}, ValueError),
+    "layer 0 is no sparse layer": ({"layers": (0,)}, ValueError),
+    "lost >= 0": ({"layers": (1,), "lost": -1}, ValueError),
+    "grown is 1.5": ({"layers": (1,), "grown": 1.5}, TypeError),
+    "prune is 'some'": ({"layers": (1,), "prune": "some"}, ValueError),
+    "grow is 'some'": ({"layers": (1,), "grow": "some"}, ValueError),
+    "threshold >= 0": ({"layers": (1,), "threshold": -1}, ValueError),
+}
+
+
+@pytest.mark.parametrize("message", NO_MOVES)
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_a_move_that_cannot_be_is_refused(backend: str, message: str) -> None:
+    net: Any = net_of(backend)
+    wrong, error = NO_MOVES[message]
+    with pytest.raises(error, match=message):
+        net.backend.rewire(Move(**wrong))
 
 
 @pytest.mark.parametrize(("total", "count"), [(10, 0), (10, 10), (50, 30), (1000, 17), (1, 1)])
