@@ -23,9 +23,10 @@ import numpy as np
 import gradwright
 from gradwright.backends.restoring import restore_watched, support_of
 from gradwright.files import write_atomically
+from gradwright.kernels import check_number, whole
 from gradwright.specification import Specification
 from gradwright.training.history import History
-from gradwright.training.options import Progress
+from gradwright.training.options import Progress, TrainingOptions
 
 if TYPE_CHECKING:
     from gradwright.network import MLP
@@ -90,7 +91,7 @@ def load(path: str | PathLike[str], backend: str = "cpp") -> MLP:
         return _network(members, backend)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: the header does not fit: {error}") from None
 
 
@@ -163,8 +164,19 @@ def _header(members: dict[str, bytes]) -> dict[str, Any]:
 
 def _progress(net: MLP, data: Mapping[str, Any], arrays: Mapping[str, Array]) -> Progress:
     numbers = {name: data[name] for name in _SCALARS}
+    for name, value in numbers.items():
+        if name != "best_loss" and (not whole(value) or value < 0):
+            raise CheckpointError(f"progress: {name} is {value!r}, expected a whole number >= 0")
+    step = int(net.backend.state()["step"][0])
+    if numbers["epoch_step"] > step:
+        raise CheckpointError(f"progress: epoch_step is {numbers['epoch_step']}, after step {step}")
     if numbers["best_loss"] is None:
         numbers["best_loss"] = math.inf
+    else:
+        check_number("best_loss", numbers["best_loss"], -math.inf)
+    options = data["options"]
+    if options is not None:  # a learning rate that was a function is given again
+        TrainingOptions.from_json(options, 0.1 if options["learning_rate"] is None else None)
     best = _part(arrays, "best")
     _fill({name: np.empty_like(a) for name, a in best.items()}, best, "best")
     known = net.parameters() | net.backend.state()
@@ -178,9 +190,9 @@ def _progress(net: MLP, data: Mapping[str, Any], arrays: Mapping[str, Array]) ->
             if best[f"{layer}.W.values"].shape != array.shape:
                 raise CheckpointError(f"best/{layer}.W.values does not fit its places")
     losses, weights = arrays["progress/losses"], arrays["progress/weights"]
-    return Progress(
-        **numbers, losses=losses, weights=weights, options=data["options"], best=best
-    )
+    if losses.ndim != 1 or losses.shape != weights.shape:
+        raise CheckpointError(f"progress: {losses.shape} losses and {weights.shape} weights")
+    return Progress(**numbers, losses=losses, weights=weights, options=options, best=best)
 
 
 def _part(arrays: Mapping[str, Array], part: str) -> dict[str, Array]:

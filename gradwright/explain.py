@@ -126,7 +126,7 @@ def explain(specification: Specification, batch: int, backend: str = "numpy") ->
         tuple(_choices(specification)),
         tuple(_clipping(specification)),
         memory,
-        _operations(composition, sizes),
+        _operations(specification, composition, sizes),
     )
 
 
@@ -258,17 +258,20 @@ def _where(part: Part) -> Iterator[str]:
 
 
 def _operations(
-    composition: Composition, sizes: Mapping[str, int]
+    specification: Specification, composition: Composition, sizes: Mapping[str, int]
 ) -> dict[str, dict[str, int]]:
     """Totals of the forward and of the backward pass, from the formulas of the reports."""
     totals: dict[str, dict[str, int]] = {"forward": {}, "backward": {}}
     for part in composition.parts:
-        of_data = any(value.kind == "data" for value in part.inputs)
-        data = report(f"{part.kernel}_of_data" if of_data else part.kernel)
-        names = _size_names(part, data)
+        kernel, numbers = part.kernel, dict(sizes)
+        if kernel == "masked_linear":  # what runs does nothing where no weight is
+            kernel, numbers["P"] = "sparse_linear", specification.layers[part.layer - 1].count
+        elif any(value.kind == "data" for value in part.inputs):
+            kernel = f"{kernel}_of_data"
+        names = _size_names(part, report(part.kernel))
         for routine, counts in totals.items():
-            for kind, count in data["cost"]["routines"][routine].items():
-                counts[kind] = counts.get(kind, 0) + evaluate(count["formula"], names, sizes)
+            for kind, count in report(kernel)["cost"]["routines"][routine].items():
+                counts[kind] = counts.get(kind, 0) + evaluate(count["formula"], names, numbers)
     return totals
 
 

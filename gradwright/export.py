@@ -51,6 +51,7 @@ def from_safetensors(path: str | PathLike[str], backend: str = "cpp") -> MLP:
     """The network that `to_safetensors` wrote. ValueError for a file of another origin."""
     from safetensors import SafetensorError, safe_open
 
+    from gradwright.layer import shapes
     from gradwright.network import MLP
     from gradwright.specification import Specification
 
@@ -63,8 +64,7 @@ def from_safetensors(path: str | PathLike[str], backend: str = "cpp") -> MLP:
     if _SPECIFICATION not in metadata:
         raise ValueError(f"{path}: was not written by gradwright: it has no specification")
     specification = Specification.from_json(json.loads(metadata[_SPECIFICATION]))
-    named = MLP.from_specification(specification, backend)
-    parameters = {name: array for name, array in arrays.items() if name in named.parameters()}
+    parameters = {name: arrays[name] for name in shapes(specification) if name in arrays}
     net = MLP.from_specification(specification, backend, parameters)
     for name, array in net.backend.state().items():
         if name in arrays:

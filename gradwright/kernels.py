@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,15 @@ def learned_shapes(activation: str, outputs: int) -> dict[str, tuple[int, ...]]:
 def whole(value: Any) -> bool:
     """Whether a value is a whole number."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_number(name: str, value: Any, low: float, high: float = math.inf) -> None:
+    """Refuse what is no finite number from low to high."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} is {type(value).__name__}, expected a number")
+    if not low <= value <= high or math.isinf(value):
+        span = f"in [{low}, {high}]" if high < math.inf else f">= {low}"
+        raise ValueError(f"expected {name} {span}, got {value}")
 
 
 def module(target: str, name: str) -> ModuleType:

@@ -128,7 +128,7 @@ class Layer:
 
     def __repr__(self) -> str:
         described = self.specification
-        return f"Layer({described.inputs}, {described.outputs}, {described.activation!r})"
+        return f"{type(self).__name__}({described.inputs}, {described.outputs}, {described.activation!r})"
 
     def forward(
         self, X: Array, training: bool = False, step: int = 0, activate: bool = True
@@ -141,7 +141,7 @@ class Layer:
         if training:
             self._pullbacks.clear()
             return self._forward_training(X, step, activate)
-        value: Array = kernels.module(self._target, self._linear).forward(X, *self._weights())
+        value = self._linear_forward(X)
         if self.specification.batchnorm:
             value = self._batchnorm_inference.forward(
                 value, self.statistics["mean"], self.statistics["variance"],
@@ -156,11 +156,9 @@ class Layer:
 
     def _forward_training(self, X: Array, step: int, activate: bool) -> Array:
         described, keep = self.specification, self._pullbacks.append
-        value: Array
-        weights = self._weights()
-        value = kernels.module(self._target, self._linear).forward(X, *weights)
+        value = self._linear_forward(X)
         self.a_prev, self.z = X, value
-        keep(("linear", partial(self._linear_backward, (X, *weights))))
+        keep(("linear", partial(self._linear_backward, (X, *self._weights()))))
         if described.batchnorm:
             value = self._normalise(value)
         if self._activation is not None and activate:
@@ -175,6 +173,15 @@ class Layer:
             value, pullback = self._dropout.vjp(value, mask)
             keep(("dropout", pullback))
         self.a = value
+        return value
+
+    def _linear_forward(self, X: Array) -> Array:
+        inputs = self.specification.inputs
+        shape: tuple[int, ...] = getattr(X, "shape", ())
+        # the arrays of CSR do not tell a kernel how many columns there are
+        if self.specification.sparse and len(shape) == 2 and shape[1] != inputs:
+            raise ValueError(f"sparse_linear: expected X of shape (N, {inputs}), got {shape}")
+        value: Array = kernels.module(self._target, self._linear).forward(X, *self._weights())
         return value
 
     def _linear_backward(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from gradwright import kernels
+from gradwright.kernels import check_number
 from gradwright.sparse.choice import Choice, choose
 from gradwright.sparse.choice import check as check_support
 
@@ -166,7 +167,7 @@ def specify(
     loss_name, loss_parameters = _named(loss or default, "loss")
     rule, rule_parameters = _named(optimizer or "gradient_descent", "optimizer")
     if weight_decay is not None and "weight_decay" in kernels.optimizer(rule).hyperparameters:
-        _check_number("weight_decay", weight_decay, 0, math.inf)
+        check_number("weight_decay", weight_decay, 0, math.inf)
         if "weight_decay" in rule_parameters:
             raise ValueError("weight_decay is given twice: to the network and to its optimizer")
         rule_parameters, weight_decay = rule_parameters | {"weight_decay": weight_decay}, None
@@ -184,7 +185,7 @@ def choices(layer_sizes: Sequence[int], density: PerLayer, support: Any) -> list
     sizes = _sizes(layer_sizes)
     densities = _per_layer("density", density, len(sizes) - 1, 1.0, output_too=True)
     for number, value in enumerate(densities, start=1):
-        _check_number(f"layer {number}: density", value, 0, 1)
+        check_number(f"layer {number}: density", value, 0, 1)
     return choose(sizes, densities, support)
 
 
@@ -200,12 +201,12 @@ def validated(spec: Specification) -> Specification:
     kernels.check_hyperparameters(rule, spec.optimizer_parameters, taken=("learning_rate",))
     if spec.weight_decay and "weight_decay" in spec.optimizer_parameters:
         raise ValueError("weight_decay is given twice: to the network and to its optimizer")
-    _check_number("weight_decay", spec.weight_decay, 0, math.inf)
+    check_number("weight_decay", spec.weight_decay, 0, math.inf)
     if spec.clip_norm is not None:
-        _check_number("clip_norm", spec.clip_norm, 0, math.inf)
+        check_number("clip_norm", spec.clip_norm, 0, math.inf)
         if spec.clip_norm == 0:
             raise ValueError("expected clip_norm > 0 or None, got 0")
-    _check_number("label_smoothing", spec.label_smoothing, 0, 1)
+    check_number("label_smoothing", spec.label_smoothing, 0, 1)
     if spec.dtype not in DTYPES:
         raise TypeError(f"dtype is {spec.dtype!r}, expected float32 or float64")
     if isinstance(spec.seed, bool) or not isinstance(spec.seed, int):
@@ -226,10 +227,10 @@ def _check_layer(number: int, layer: LayerSpecification, last: bool) -> None:
     kernels.check_hyperparameters(face, layer.parameters)
     if not isinstance(layer.batchnorm, bool):
         raise TypeError(f"{where}: batchnorm is {layer.batchnorm!r}, expected True or False")
-    _check_number(f"{where}: dropout", layer.dropout, 0, 1)
+    check_number(f"{where}: dropout", layer.dropout, 0, 1)
     if layer.dropout == 1:
         raise ValueError(f"{where}: dropout 1 leaves nothing; expected a rate in [0, 1)")
-    _check_number(f"{where}: density", layer.density, 0, 1)
+    check_number(f"{where}: density", layer.density, 0, 1)
     check_support(where, layer)
     if layer.count < 1 and layer.density > 0:
         raise ValueError(f"{where}: density {layer.density} leaves no weight")
@@ -309,14 +310,6 @@ def _per_layer(name: str, value: Any, count: int, none: Any, output_too: bool = 
     if len(value) not in (hidden, count):
         raise ValueError(f"expected {hidden} values of {name}, got {len(value)}")
     return [_plain(item) for item in value] + [none] * (count - len(value))
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {type(value).__name__}, expected a number")
-    if not low <= value <= high or math.isinf(value):
-        span = f"in [{low}, {high}]" if high < math.inf else f">= {low}"
-        raise ValueError(f"expected {name} {span}, got {value}")
 
 
 def _dtype_name(dtype: Any) -> str:

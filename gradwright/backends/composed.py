@@ -89,6 +89,7 @@ class Composed:
 
     def rewire(self, move: Move) -> None:
         """Give up weights and begin others; see `Engine.rewire`, which makes the same choices."""
+        move = move.of(self.specification)
         for number, (lost, places) in zip(move.layers, changes(self, move), strict=True):
             support, source = moved(self.support(number), lost, places)
             own = f"layer{number}.W.values"
@@ -109,7 +110,8 @@ class Composed:
         self._optimizer.replace(f"{own}values", values, states, self._state)
         self.specification = self.specification.with_count(number, len(values))
         layer.specification = self.specification.layers[number - 1]
-        layer.gradients.clear()
+        layer.gradients.pop("W.values", None)
+        self._output = None  # what a backward pass would need is of the weights before
 
     def watch(self, number: int, count: int, beta: float) -> None:
         """Average the gradients of so many places without a weight, at random, from now on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -52,6 +51,7 @@ class Engine:
         self._loss = Loss("cpp", specification)
         self._states: dict[str, list[Array]] = {}
         self._waiting: int | None = None  # samples whose backward pass has not been
+        self._moved: set[str] = set()  # weights that have no gradient since they moved
         rule = kernels.face(specification.optimizer)
         initial_state = getattr(kernels.module("cpp", rule.name), "initial_state", None)
         for name, theta in self._parameters.items():
@@ -111,13 +111,15 @@ class Engine:
         return f"C++ engine, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def parameters(self) -> dict[str, Array]:
-        """The trained arrays, live; the indices of sparse layers are copies."""
+        """The trained arrays, live; places of weights are read-only, for the engine has its own."""
         found = {}
         for name, array in self._parameters.items():
             found[name] = array
             if name.endswith(".W.values"):
                 number = int(name.split(".")[0].removeprefix("layer"))
-                found[f"layer{number}.W.indices"] = self._network.indices(number)
+                found[f"layer{number}.W.indices"] = _read_only(self._network.indices(number))
+            elif name.endswith(".W.indptr"):
+                found[name] = _read_only(array)
         return found
 
     def state(self) -> dict[str, Array]:
@@ -128,7 +130,7 @@ class Engine:
         """The gradients of the last backward pass."""
         found = {}
         for name, theta in self._parameters.items():
-            if theta.dtype.kind != "f":
+            if theta.dtype.kind != "f" or name in self._moved:
                 continue
             layer, own = name.split(".")[:2]
             gradient = self._network.gradient(int(layer.removeprefix("layer")), own)
@@ -157,6 +159,7 @@ class Engine:
 
         Arrays of layers whose number of weights changes are new ones, and so is `specification`.
         """
+        move = move.of(self.specification)
         numbers, network = list(move.layers), self._network
         lost = network.prune(numbers, move.lost, move.prune, move.threshold)
         step = int(self._state["step"][0])
@@ -199,6 +202,7 @@ class Engine:
         self._parameters[f"{own}indptr"] = indptr
         self._parameters[f"{own}values"] = values
         self._states[f"{own}values"] = list(states)
+        self._moved.add(f"{own}values")
         names = kernels.face(self.specification.optimizer).arrays[2:]
         for name, state in zip(names, states, strict=bool(states)):
             self._state[f"{own}values.{name}"] = state
@@ -261,6 +265,7 @@ class Engine:
             if given is not None and len(given) != self._waiting:
                 raise ValueError(f"expected {self._waiting} {name}, one a sample, got {len(given)}")
         self._waiting = None
+        self._moved.clear()
         loss: float = self._network.backward(np.ascontiguousarray(targets), sample_weight)
         return loss
 
@@ -270,9 +275,10 @@ class Engine:
 
     def update(self, learning_rate: float) -> None:
         """One step of the optimizer with the kept gradients."""
-        if not 0 <= learning_rate < math.inf:
-            rule = self.specification.optimizer
-            raise ValueError(f"{rule}: expected learning_rate >= 0, got {learning_rate}")
+        try:
+            kernels.check_number("learning_rate", learning_rate, 0)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.specification.optimizer}: {error}") from None
         self._network.update(learning_rate)
 
     def epoch(
@@ -289,6 +295,7 @@ class Engine:
         if losses is None:
             losses = np.empty(len(learning_rates))
         self._waiting = None
+        self._moved.clear()
         self._require_several(min(batch_size, (len(order) - 1) % batch_size + 1))
         self._network.epoch(
             np.ascontiguousarray(X), np.ascontiguousarray(targets),
@@ -297,6 +304,12 @@ class Engine:
             threading.current_thread() is threading.main_thread(),
         )  # fmt: skip
         return losses
+
+
+def _read_only(array: Array) -> Array:
+    seen = array.view()
+    seen.flags.writeable = False
+    return seen
 
 
 def _values(name: str, given: Mapping[str, float]) -> dict[str, float]:

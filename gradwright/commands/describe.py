@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
-from .options import Settings, named
+from .options import Settings, named, shares, supports
 
 if TYPE_CHECKING:
     from gradwright.specification import Specification
@@ -25,13 +25,14 @@ def described(given: Settings, sizes: list[int], output: str) -> Specification:
     activations = names * hidden if len(names) == 1 else names
     last = named(given["output-activation"] or output, "--output-activation")
     loss = given["loss"]
-    init = given.values.get("init")
+    init, support = given.values.get("init"), given["support"]
     try:
         return specify(
             sizes, [*activations, last],
             loss=None if loss is None else named(loss, "--loss"),
             optimizer=named(given["optimizer"], "--optimizer"),
-            batchnorm=given["batchnorm"], dropout=given["dropout"], density=given["density"],
+            batchnorm=given["batchnorm"], dropout=given["dropout"], density=shares(given["density"]),
+            support=None if support is None else supports(support, "--support"),
             weight_decay=given["weight-decay"] or 0.0, clip_norm=given["clip-norm"],
             label_smoothing=given["label-smoothing"], dtype=given["dtype"],
             init=None if init is None else named(init, "--init"), seed=given.values.get("seed", 0),

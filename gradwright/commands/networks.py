@@ -24,6 +24,8 @@ examples:
   gradwright train --data spiral --layers 2-64-64-3 --activation tanh --epochs 200 --out run/
   gradwright train --data prices.csv --label price --task regression --standardize \\
       --layers 13-32-1 --out run/
+  gradwright train --data digits --layers 64-128-10 --density 0.1,1 --support uniform,none \\
+      --out run/
   gradwright train --data mnist/ --layers 784-256-128-10 --batch-size 64 --out run/
   gradwright train --config run/config.toml --epochs 50 --out second/
 names take parameters: --optimizer adam:beta1=0.9, --activation leaky_relu:alpha=0.1"""

@@ -6,6 +6,8 @@ Values are plain: text, whole numbers, numbers, flags; what is more is said by a
     784-256-10                  widths, from the input to the output
     leaky_relu:alpha=0.1        a name with parameters
     relu,tanh                   one for each hidden layer
+    0.01,0.1,1                  one for each layer, as supports are
+    kernels=3x3/none            height and width of a layer's patches, none for the next one
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
 
-_KINDS = {"text": str, "integer": int, "number": float, "flag": bool}
+_KINDS = {"text": str, "integer": int, "number": float, "numbers": float, "flag": bool}
 _LAYERS = re.compile(r"[1-9][0-9]*(-[1-9][0-9]*)+\Z")
+_KERNELS = re.compile(r"(none|[1-9][0-9]*x[1-9][0-9]*)(/(none|[1-9][0-9]*x[1-9][0-9]*))*\Z")
 _NAMED = re.compile(r"[a-z_][a-z0-9_]*(:[a-z_][a-z0-9_]*=[^:,=]+)*\Z")
 
 
@@ -48,10 +51,14 @@ class Option:
         """The checked value; UsageError says what is expected."""
         if value in self.words:
             return value
+        if self.kind == "numbers" and isinstance(value, str) and "," in value:
+            for part in value.split(","):
+                replace(self, kind="number").read(part, where)
+            return value
         wanted = _KINDS[self.kind]
-        if self.kind in ("integer", "number") and isinstance(value, str):
+        if self.kind not in ("text", "flag") and isinstance(value, str):
             value = _number(value, wanted)
-        elif self.kind == "number" and type(value) is int:
+        elif wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted or (isinstance(value, float) and not math.isfinite(value)):
             raise UsageError(f"{where}: expected {self._expected()}, got {value!r}")
@@ -60,7 +67,8 @@ class Option:
         return value
 
     def _expected(self) -> str:
-        kinds = {"integer": "a whole number", "number": "a number", "flag": "true or false"}
+        kinds = {"integer": "a whole number", "number": "a number", "flag": "true or false",
+                 "numbers": "a number, or one a layer with commas between them"}  # fmt: skip
         return " or ".join([kinds.get(self.kind, "a text"), *self.words])
 
 
@@ -109,8 +117,11 @@ NETWORK = (
     Option("batchnorm", "network", "batch normalisation before hidden activations", "flag", False),
     Option("dropout", "network", "share of hidden activations dropped in training", "number", 0.0,
            "SHARE"),
-    Option("density", "network", "share of weights that exist; below 1 layers are sparse",
-           "number", 1.0, "SHARE"),
+    Option("density", "network", "share of weights that exist, below 1 layers are sparse: one for "
+           "all layers or one for each, such as 0.01,0.1,1", "numbers", 1.0, "SHARES"),
+    Option("support", "network", "where the weights of sparse layers are: uniform, erdos_renyi, "
+           "erdos_renyi_kernel:kernels=3x3/none, n_of_m:n=2:m=4, blocks:height=4:width=4; one for "
+           "all layers or one for each, none where there is no choice", metavar="NAMES"),
     Option("weight-decay", "network", "factor of L2 decay of weights", "number", metavar="FACTOR"),
     Option("clip-norm", "network", "largest norm of all gradients of a step", "number",
            metavar="NORM"),
@@ -254,16 +265,37 @@ def layer_sizes(text: str) -> list[int]:
     return [int(part) for part in text.split("-")]
 
 
-def named(text: str, where: str) -> tuple[str, dict[str, float]]:
-    """leaky_relu:alpha=0.1: a name, and numbers by name."""
+def shares(given: float | str) -> float | list[float]:
+    """0.01,0.1: one for all layers, or one for each."""
+    return [float(part) for part in given.split(",")] if isinstance(given, str) else given
+
+
+def supports(text: str, where: str) -> Any:
+    """n_of_m:n=2:m=4,none: one for all layers, or one for each."""
+    found = [None if part == "none" else named(part, where) for part in text.split(",")]
+    return found if len(found) > 1 else found[0]
+
+
+def named(text: str, where: str) -> tuple[str, dict[str, Any]]:
+    """leaky_relu:alpha=0.1: a name, and numbers by name; kernels are a list with one a layer."""
     if not _NAMED.match(text):
         raise UsageError(f"{where}: expected NAME or NAME:KEY=NUMBER:..., got {text!r}")
     name, *pairs = text.split(":")
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for pair in pairs:
         key, _, number = pair.partition("=")
+        if key == "kernels":
+            found[key] = _kernels(number, where)
+            continue
         try:
             found[key] = int(number) if number.lstrip("+-").isdigit() else float(number)
         except ValueError:
             raise UsageError(f"{where}: {key} is {number!r}, expected a number") from None
     return name, found
+
+
+def _kernels(text: str, where: str) -> list[tuple[int, int] | None]:
+    if not _KERNELS.match(text):
+        raise UsageError(f"{where}: expected kernels=HEIGHTxWIDTH/none/..., one a layer, got {text!r}")
+    sizes = (part.split("x") for part in text.split("/"))
+    return [None if size == ["none"] else (int(size[0]), int(size[1])) for size in sizes]

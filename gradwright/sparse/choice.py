@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gradwright.specification import LayerSpecification
 
 GIVEN = "given"
+_OF_NETWORKS = ("erdos_renyi", "erdos_renyi_kernel")
 _PARAMETERS: dict[str, tuple[str, ...]] = {
     "uniform": (), "erdos_renyi": (), "erdos_renyi_kernel": (), "n_of_m": ("n", "m"),
     "blocks": ("height", "width"), GIVEN: (),
@@ -41,12 +42,17 @@ def choose(sizes: Sequence[int], densities: Sequence[float], support: Any) -> li
     given = support if isinstance(support, list) else [support] * len(shapes)
     if len(given) != len(shapes):
         raise ValueError(f"expected {len(shapes)} supports, one a layer, got {len(given)}")
-    if _name(support) in ("erdos_renyi", "erdos_renyi_kernel"):
+    if _name(support) in _OF_NETWORKS:
         densities = _erdos_renyi(sizes, densities, support)
-    return [
-        _choice(f"layer {number}", *layer)
-        for number, layer in enumerate(zip(shapes, densities, given, strict=True), start=1)
-    ]
+    elif any(_name(item) in _OF_NETWORKS for item in given):
+        raise ValueError("erdos_renyi chooses the densities of all layers; give it alone, not in a list")
+    found = []
+    for number, layer in enumerate(zip(shapes, densities, given, strict=True), start=1):
+        try:
+            found.append(_choice(*layer))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"layer {number}: {error}") from None
+    return found
 
 
 def check(where: str, layer: LayerSpecification) -> None:
@@ -56,7 +62,8 @@ def check(where: str, layer: LayerSpecification) -> None:
             raise ValueError(f"{where}: parameters of a support, but no support")
         return
     if layer.support not in _PARAMETERS:
-        raise ValueError(f"{where}: {unknown('support', layer.support, _PARAMETERS)}")
+        known = _PARAMETERS.keys() - {GIVEN}
+        raise ValueError(f"{where}: {unknown('support', layer.support, known)}")
     wanted = _PARAMETERS[layer.support]
     if set(layer.support_parameters) != set(wanted):
         expected = f"the parameters {', '.join(wanted)}" if wanted else "no parameters"
@@ -87,32 +94,46 @@ def _name(support: Any) -> str | None:
 def _erdos_renyi(sizes: Sequence[int], densities: Sequence[float], support: Any) -> list[float]:
     if len(set(densities)) != 1:
         raise ValueError("erdos_renyi chooses the densities of the layers; give the network's alone")
-    parameters = dict(support[1]) if isinstance(support, tuple) else {}
-    if set(parameters) - {"kernels"}:
-        raise ValueError(f"{_name(support)} has the parameter kernels, got {parameters}")
+    name, parameters = _name(support), _parameters(support)
+    wanted = {"kernels"} if name == "erdos_renyi_kernel" else set()
+    if set(parameters) != wanted:
+        expected = "the parameter kernels" if wanted else "no parameters"
+        raise ValueError(f"{name} has {expected}, got {parameters}")
     return supports.erdos_renyi(sizes, densities[0], parameters.get("kernels"))
 
 
-def _choice(where: str, shape: tuple[int, int], density: float, support: Any) -> Choice:
+def _parameters(support: Any) -> dict[str, Any]:
+    given = support[1] if isinstance(support, tuple) else {}
+    if not isinstance(given, Mapping):
+        kind = type(given).__name__
+        raise TypeError(f"{support[0]}: parameters are {kind}, expected {{parameter: value}}")
+    return dict(given)
+
+
+def _choice(shape: tuple[int, int], density: float, support: Any) -> Choice:
     total = shape[0] * shape[1]
     if isinstance(support, Support):
         if support.shape != shape:
-            raise ValueError(f"{where}: expected a support of shape {shape}, got {support.shape}")
-        _agree(where, density, support.count / total)
-        return Choice(support.count / total, GIVEN, {}, support)
+            raise ValueError(f"expected a support of shape {shape}, got {support.shape}")
+        # anybody can make one of any arrays, and the engine looks where they say
+        pattern = supports.from_csr(shape, support.indptr, support.indices)
+        _agree(density, pattern.count / total)
+        return Choice(pattern.count / total, GIVEN, {}, pattern)
     name = _name(support)
     if support is not None and name is None:
         raise TypeError(
-            f"{where}: support is {type(support).__name__}, expected a name, (name, {{parameter: "
-            "value}) or a Support, such as gradwright.sparse.largest(W, 0.1)"
+            f"support is {type(support).__name__}, expected a name, (name, {{parameter: "
+            "value}) or a Support, such as gradwright.sparse.largest(W, 0.1); or a list with one a layer"
         )
     if name is None:
         return Choice(density)
-    parameters = dict(support[1]) if isinstance(support, tuple) else {}
+    if name == GIVEN:
+        raise ValueError("give the support itself, made by gradwright.sparse.from_csr or another")
+    parameters = _parameters(support)
     if name == "n_of_m" and set(parameters) == {"n", "m"}:
         n, m = parameters["n"], parameters["m"]
         supports.check_groups(shape, n, m)
-        _agree(where, density, n / m)
+        _agree(density, n / m)
         return Choice(n / m, name, parameters)
     if name == "blocks" and set(parameters) == {"height", "width"}:
         size = parameters["height"] * parameters["width"]
@@ -122,7 +143,7 @@ def _choice(where: str, shape: tuple[int, int], density: float, support: Any) ->
     return Choice(density, name, parameters)
 
 
-def _agree(where: str, given: float, own: float) -> None:
+def _agree(given: float, own: float) -> None:
     """A density is not given twice."""
     if given not in (1.0, own):
-        raise ValueError(f"{where}: the support has density {own:g}, but density is {given:g}")
+        raise ValueError(f"the support has density {own:g}, but density is {given:g}")

@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from gradwright.kernels import whole
-from gradwright.sparse.moves import Move
+from gradwright.kernels import check_number, whole
+from gradwright.sparse.moves import Grow, Move, Prune, among
 
 Scope = Literal["layer", "global"]
-Prune = Literal["magnitude", "set", "threshold"]
-Grow = Literal["random", "gradient", "momentum"]
 
 
 @dataclass(frozen=True)
@@ -61,19 +59,19 @@ class Rewiring:
     watched: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"expected a share in [0, 1], got {self.share}")
-        _among("prune", self.prune, Prune)
-        _among("grow", self.grow, Grow)
-        _among("scope", self.scope, Scope)
-        _steps("steps", self.steps)
-        _steps("interval", self.interval)
-        if not 0 <= self.threshold < math.inf:
-            raise ValueError(f"expected threshold >= 0, got {self.threshold}")
-        if not 0 <= self.momentum < 1:
+        check_number("share", self.share, 0, 1)
+        among("prune", self.prune, Prune)
+        among("grow", self.grow, Grow)
+        among("scope", self.scope, Scope)
+        for name in ("steps", "interval"):
+            if getattr(self, name) is not None:
+                _steps(name, getattr(self, name))
+        for name in ("threshold", "momentum", "watched"):
+            check_number(name, getattr(self, name), 0)
+        if self.momentum >= 1:
             raise ValueError(f"expected momentum in [0, 1), got {self.momentum}")
-        if not 0 < self.watched < math.inf:
-            raise ValueError(f"expected watched > 0, got {self.watched}")
+        if self.watched == 0:
+            raise ValueError("expected watched > 0, got 0")
 
     def share_at(self, step: int) -> float:
         """The share that moves at a step: share (1 + cos(pi step / steps)) / 2."""
@@ -83,6 +81,7 @@ class Rewiring:
 
     def on_train_begin(self, net: Any) -> None:
         """Begin to watch, unless a resumed training does already."""
+        _require_sparse(net.backend)
         if self.grow == "gradient":
             net.backend.trace()
         if self.grow == "momentum":
@@ -145,20 +144,24 @@ class GradualPruning:
     scope: Scope = "layer"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.density <= self.initial <= 1:
-            raise ValueError(
-                f"expected 0 <= density <= initial <= 1, got {self.density} and {self.initial}"
-            )
+        for name in ("density", "initial"):
+            check_number(name, getattr(self, name), 0, 1)
+        if self.density > self.initial:
+            raise ValueError(f"expected density <= initial, got {self.density} and {self.initial}")
         for name in ("steps", "interval"):
             _steps(name, getattr(self, name))
         if not whole(self.begin) or self.begin < 0:
             raise ValueError(f"expected begin >= 0, got {self.begin}")
-        _among("scope", self.scope, Scope)
+        among("scope", self.scope, Scope)
 
     def density_at(self, step: int) -> float:
         """density + (initial - density) (1 - (step - begin) / steps)^3."""
         left = 1 - min(max((step - self.begin) / self.steps, 0), 1)
         return self.density + (self.initial - self.density) * left**3
+
+    def on_train_begin(self, net: Any) -> None:
+        """Refuse a network that has nothing to give up."""
+        _require_sparse(net.backend)
 
     def on_batch_end(self, net: Any) -> None:
         """Give up weights if it is time to."""
@@ -184,15 +187,18 @@ def _sparse(backend: Any) -> Iterator[int]:
     return (number for number, layer in layers if layer.sparse)
 
 
+def _require_sparse(backend: Any) -> None:
+    if not any(_sparse(backend)):
+        raise ValueError(
+            "no layer of this network is sparse, so that no weight can move; give MLP a density "
+            'below 1, or support="uniform" to begin with all weights'
+        )
+
+
 def _step(backend: Any) -> int:
     return int(backend.state()["step"][0])
 
 
-def _among(name: str, value: object, known: Any) -> None:
-    if value not in get_args(known):
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(get_args(known))}")
-
-
 def _steps(name: str, value: object) -> None:
-    if value is not None and (not whole(value) or int(value) < 1):  # type: ignore[call-overload]
+    if not whole(value) or int(value) < 1:  # type: ignore[call-overload]
         raise ValueError(f"expected {name} >= 1, got {value!r}")

@@ -40,6 +40,7 @@ class SparseLinear(Layer):
         seed: int = 0,
         backend: str = "numpy",
     ) -> None:
+        support = "uniform" if support is None else support
         described = specify(
             [n_in, n_out], [activation], init=init, dtype=dtype, seed=seed, density=density,
             support=support,
@@ -56,9 +57,13 @@ class SparseLinear(Layer):
         """The layer of a `scipy.sparse.csr_array`, or of anything with its data, indices, indptr.
 
         Its arrays are not copied: training the layer changes the matrix. Kernels of the backend
-        "cpp" copy indices of 64 bits in every call. Raises TypeError for values that are not
+        "cpp" copy indices of 64 bits in every call. Raises TypeError for what is no CSR matrix of
         float32 or float64, ValueError for a pattern that is none; the message names the row.
         """
+        parts = ("data", "indices", "indptr", "shape")
+        if getattr(matrix, "format", "csr") != "csr" or not all(hasattr(matrix, p) for p in parts):
+            kind = getattr(matrix, "format", None) or type(matrix).__name__
+            raise TypeError(f"expected a CSR matrix, got {kind}; scipy.sparse.csr_array makes one")
         values = np.asarray(matrix.data)
         if values.dtype not in (np.float32, np.float64):
             raise TypeError(f"the matrix has values of {values.dtype}, expected float32 or float64")
@@ -70,8 +75,12 @@ class SparseLinear(Layer):
         arrays = {
             "layer1.W.values": values, "layer1.W.indices": np.asarray(matrix.indices),
             "layer1.W.indptr": np.asarray(matrix.indptr),
-            "layer1.b": np.zeros(K, values.dtype) if b is None else b,
+            "layer1.b": np.zeros(K, values.dtype) if b is None else np.asarray(b),
         }  # fmt: skip
+        if arrays["layer1.b"].dtype != values.dtype:
+            raise TypeError(f"b is {arrays['layer1.b'].dtype}, expected {values.dtype}")
+        if arrays["layer1.b"].shape != (K,):
+            raise ValueError(f"expected b of shape ({K},), got {arrays['layer1.b'].shape}")
         layer = cls.__new__(cls)
         layer.look_at(described.layers[0], backend, arrays, "layer1.", 0, 1)
         return layer

@@ -6,14 +6,20 @@ The engine does in C++ what stands here in NumPy, with the same choices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from gradwright.kernels import check_number, whole
 from gradwright.sparse.supports import Support, from_places
 
+if TYPE_CHECKING:
+    from gradwright.specification import Specification
+
 Array = np.ndarray[Any, np.dtype[Any]]
+Prune = Literal["magnitude", "set", "threshold"]
+Grow = Literal["random", "gradient", "momentum"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,36 @@ class Move:
 
     layers: tuple[int, ...]
     lost: int = 0
-    prune: Literal["magnitude", "set", "threshold"] = "magnitude"
+    prune: Prune = "magnitude"
     threshold: float = 0.0
     grown: int | None = None
-    grow: Literal["random", "gradient", "momentum"] = "random"
+    grow: Grow = "random"
+
+    def __post_init__(self) -> None:
+        if not self.layers or len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"expected at least one layer, each once, got {self.layers}")
+        for name in ("lost", "grown"):
+            count = getattr(self, name)
+            if not whole(count) and not (name == "grown" and count is None):
+                raise TypeError(f"{name} is {count!r}, expected a whole number")
+            check_number(name, count or 0, 0)
+        check_number("threshold", self.threshold, 0)
+        among("prune", self.prune, Prune)
+        among("grow", self.grow, Grow)
+
+    def of(self, specification: Specification) -> Move:
+        """The move in a network, which loses no more weights than it has."""
+        described = dict(enumerate(specification.layers, start=1))
+        for number in self.layers:
+            if number not in described or not described[number].sparse:
+                raise ValueError(f"layer {number} is no sparse layer of this network")
+        return replace(self, lost=min(self.lost, sum(described[n].count for n in self.layers)))
+
+
+def among(name: str, value: object, known: Any) -> None:
+    """Refuse what is none of the known names."""
+    if value not in get_args(known):
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(get_args(known))}")
 
 
 def shares(total: int, weights: Sequence[int], most: Sequence[int]) -> list[int]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from gradwright.kernels import check_number, whole
+
 Array = np.ndarray[Any, np.dtype[Any]]
 _MOST = 2**31 - 1
 _BLOCK = 1 << 20  # entries of temporary arrays
@@ -81,12 +83,7 @@ def from_csr(shape: tuple[int, int], indptr: Any, indices: Any) -> Support:
         ValueError: a row out of range, out of order or with a duplicate; the message names it.
     """
     K, D = _checked(shape)
-    starts, columns = np.asarray(indptr), np.asarray(indices)
-    for name, array in (("indptr", starts), ("indices", columns)):
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name} is {array.dtype}, expected integers")
-        if array.ndim != 1:
-            raise ValueError(f"expected {name} of one dimension, got shape {array.shape}")
+    starts, columns = _integers("indptr", indptr), _integers("indices", indices)
     if len(starts) != K + 1:
         raise ValueError(f"expected indptr of shape ({K + 1},), got {starts.shape}")
     if starts[0] != 0:
@@ -104,6 +101,17 @@ def from_csr(shape: tuple[int, int], indptr: Any, indices: Any) -> Support:
         if not rising.all():
             raise ValueError(f"{_row(starts, ~rising)}: a column occurs twice")
     return Support((K, D), starts, columns)
+
+
+def _integers(name: str, given: Any) -> Array:
+    array = np.asarray(given)
+    if isinstance(given, list) and not given:  # NumPy takes it for numbers
+        array = array.astype(np.int32)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} is {array.dtype}, expected integers")
+    if array.ndim != 1:
+        raise ValueError(f"expected {name} of one dimension, got shape {array.shape}")
+    return array
 
 
 def sorting(indptr: Array, indices: Array) -> Array:
@@ -126,17 +134,35 @@ def _row(indptr: Array, wrong: Array) -> str:
 
 def from_mask(mask: Any) -> Support:
     """The support of the entries of a dense matrix that are not zero."""
-    found = np.asarray(mask)
-    if found.ndim != 2:
-        raise ValueError(f"expected a matrix, got shape {found.shape}")
+    found = _matrix(mask)
     return from_places((found.shape[0], found.shape[1]), np.flatnonzero(found))
 
 
-def uniform(shape: tuple[int, int], density: float, rng: np.random.Generator) -> Support:
-    """`round(density K D)` places, all sets of that size equally likely."""
+def _matrix(given: Any) -> Array:
+    """A dense matrix of numbers or flags."""
+    found = np.asarray(given)
+    if found.dtype.kind not in "biuf":
+        raise TypeError(
+            f"expected a dense matrix of numbers, got {type(given).__name__} of {found.dtype}; "
+            "from_csr takes the index arrays of a sparse one"
+        )
+    if found.ndim != 2:
+        raise ValueError(f"expected a matrix, got shape {found.shape}")
+    unknown = np.isnan(found)
+    if unknown.any():
+        row, column = np.unravel_index(unknown.argmax(), found.shape)
+        raise ValueError(f"the entry [{row}, {column}] is NaN")
+    return found
+
+
+def uniform(shape: tuple[int, int], density: float, rng: Any = None) -> Support:
+    """`round(density K D)` places, all sets of that size equally likely.
+
+    rng: here and below what `numpy.random.default_rng` takes: a generator or a seed.
+    """
     K, D = _checked(shape)
     count = _count(K * D, density)
-    return from_places((K, D), _drawn(rng, K * D, count))
+    return from_places((K, D), _drawn(np.random.default_rng(rng), K * D, count))
 
 
 def erdos_renyi(
@@ -148,9 +174,13 @@ def erdos_renyi(
     inputs are patches of that size in C = D / (height width) channels, else None: in proportion to
     (K + C + height + width) / (K D) then.
     """
-    if not 0 <= density <= 1:
-        raise ValueError(f"expected a density in [0, 1], got {density}")
+    check_number("density", density, 0, 1)
+    for place, size in enumerate(sizes):
+        if not whole(size) or size < 1:
+            raise ValueError(f"sizes[{place}] is {size!r}, expected a whole number >= 1")
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    if not isinstance(kernels, (list, tuple, type(None))):
+        raise TypeError(f"kernels is {kernels!r}, expected a list of (height, width) or None")
     given = [None] * len(shapes) if kernels is None else list(kernels)
     if len(given) != len(shapes):
         raise ValueError(f"expected {len(shapes)} kernels, one a layer or None, got {len(given)}")
@@ -169,7 +199,7 @@ def erdos_renyi(
 def _score(K: int, D: int, kernel: tuple[int, int] | None) -> float:
     if kernel is None:
         return (K + D) / (K * D)
-    height, width = kernel
+    height, width = _pair("a kernel", kernel)
     if height < 1 or width < 1 or D % (height * width):
         raise ValueError(f"expected inputs in whole {height} x {width} patches, got {D}")
     return (K + D // (height * width) + height + width) / (K * D)
@@ -177,17 +207,16 @@ def _score(K: int, D: int, kernel: tuple[int, int] | None) -> float:
 
 def largest(W: Any, density: float) -> Support:
     """The places of the entries of largest magnitude of a dense matrix; ties go to the first."""
-    found = np.asarray(W)
-    if found.ndim != 2:
-        raise ValueError(f"expected a matrix, got shape {found.shape}")
+    found = _matrix(W)
     count = _count(found.size, density)
-    order = np.argsort(-np.abs(found).reshape(-1), kind="stable")[:count]
+    order = np.argsort(-np.abs(found.astype(float)).reshape(-1), kind="stable")[:count]
     return from_places((found.shape[0], found.shape[1]), np.sort(order))
 
 
-def n_of_m(shape: tuple[int, int], n: int, m: int, rng: np.random.Generator) -> Support:
+def n_of_m(shape: tuple[int, int], n: int, m: int, rng: Any = None) -> Support:
     """n random weights in every m neighbours of a row; D has to be a multiple of m."""
     K, D = check_groups(shape, n, m)
+    rng = np.random.default_rng(rng)
     groups = K * D // m
     places = np.empty((groups, n), np.int64)
     step = max(_BLOCK // m, 1)
@@ -199,7 +228,7 @@ def n_of_m(shape: tuple[int, int], n: int, m: int, rng: np.random.Generator) -> 
 
 
 def blocks(
-    shape: tuple[int, int], block: tuple[int, int], density: float, rng: np.random.Generator
+    shape: tuple[int, int], block: tuple[int, int], density: float, rng: Any = None
 ) -> Support:
     """Random blocks of weights; K and D have to be multiples of the block's sizes."""
     K, D = check_blocks(shape, block)
@@ -212,19 +241,21 @@ def blocks(
 
 def check_groups(shape: tuple[int, int], n: int, m: int) -> tuple[int, int]:
     """Refuse a matrix that has no n of m weights."""
+    n, m = _pair("n and m", (n, m))
     if not 0 <= n <= m or m < 1:
-        raise ValueError(f"expected 0 <= n <= m, got n = {n}, m = {m}")
-    if shape[1] % m:
-        raise ValueError(f"expected a number of columns that is a multiple of {m}, got {shape[1]}")
-    return _checked(shape)
+        raise ValueError(f"expected 0 <= n <= m and m >= 1, got n = {n}, m = {m}")
+    K, D = _checked(shape)
+    if D % m:
+        raise ValueError(f"expected a number of columns that is a multiple of {m}, got {D}")
+    return K, D
 
 
 def check_blocks(shape: tuple[int, int], block: tuple[int, int]) -> tuple[int, int]:
     """Refuse a matrix that does not consist of whole blocks."""
-    (K, D), (height, width) = shape, block
+    (K, D), (height, width) = _checked(shape), _pair("a block", block)
     if height < 1 or width < 1 or K % height or D % width:
         raise ValueError(f"expected a shape of whole {height} x {width} blocks, got {K} x {D}")
-    return _checked(shape)
+    return K, D
 
 
 def _drawn(rng: np.random.Generator, total: int, count: int) -> Array:
@@ -249,17 +280,22 @@ def _drawn(rng: np.random.Generator, total: int, count: int) -> Array:
     return chosen
 
 
-def _checked(shape: tuple[int, int]) -> tuple[int, int]:
-    K, D = shape
+def _pair(name: str, given: Any) -> tuple[int, int]:
+    if not isinstance(given, (list, tuple)) or len(given) != 2 or not all(map(whole, given)):
+        raise TypeError(f"{name}: expected two whole numbers, got {given!r}")
+    return int(given[0]), int(given[1])
+
+
+def _checked(shape: Any) -> tuple[int, int]:
+    K, D = _pair("shape", shape)
     if not (0 <= K <= _MOST and 0 <= D <= _MOST):
         raise ValueError(f"expected 0 <= sizes < 2**31, got {K} x {D}")
-    return int(K), int(D)
+    return K, D
 
 
 def _count(total: int, density: float) -> int:
-    if not 0 <= density <= 1:
-        raise ValueError(f"expected a density in [0, 1], got {density}")
-    count = round(density * total)
+    check_number("density", density, 0, 1)
+    count = round(float(density) * total)
     if count > _MOST:
         raise OverflowError(f"{count} weights are more than 2**31 - 1")
     return count

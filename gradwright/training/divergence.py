@@ -22,10 +22,11 @@ class DivergenceError(FloatingPointError):
 def first_nonfinite(net: MLP, X: Array, T: Array, weight: Array | None) -> str:
     """The first non-finite value of a training step on this batch, in words."""
     if not np.isfinite(X).all():
-        return _place("the input X", X)
+        return _place("the input X of this batch", X)
     probe = Composed("numpy", net.specification, net.parameters())
-    for name, array in net.backend.state().items():
-        probe.state()[name][...] = array
+    state = net.backend.state()
+    for name, array in probe.state().items():  # places that are watched for growth do not matter
+        array[...] = state[name]
     with np.errstate(all="ignore"):
         for name, array in _values(probe, X, T, weight):
             if not np.isfinite(array).all():

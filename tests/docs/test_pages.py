@@ -73,6 +73,6 @@ def test_the_commands_of_the_readme_work_in_their_order(
     lines = [line for block in blocks("README.md", "console") for line in block.splitlines()]
     about_networks = re.compile(r"\$ gradwright (train|evaluate|predict|resume) ")
     wanted = [line for line in lines if about_networks.match(line)]
-    assert len(wanted) == 3
+    assert len(wanted) == 4
     for line in wanted:
         assert main(shlex.split(line.removeprefix("$ gradwright "))) == 0, line

@@ -12,6 +12,7 @@ import pytest
 
 import gradwright
 from gradwright import MLP, CheckpointError, checkpoint, kernels
+from gradwright.sparse import Rewiring
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(22, 5)), RNG.integers(0, 3, 22)
@@ -235,6 +236,15 @@ CHANGES = {
         lambda h, _: h["specification"]["layers"][0].update(inputs=2**30), "expected layer1.W"
     ),
     "no progress": (lambda h, _: h.pop("progress"), "the header does not fit"),
+    "a time that is none": (lambda h, _: h["progress"].update(epoch="x"), "epoch is 'x', expected a"),
+    "a time before all": (lambda h, _: h["progress"].update(epoch_step=-1), "epoch_step is -1"),
+    "a time to come": (lambda h, _: h["progress"].update(epoch_step=10**6), "1000000, after step"),
+    "a loss that is none": (lambda h, _: h["progress"].update(best_loss="x"), "best_loss is str"),
+    "options that are none": (lambda h, _: h["progress"].update(options=3), "does not fit"),
+    "options without a rate": (lambda h, _: h["progress"].update(options={}), "learning_rate"),
+    "losses without weights": (
+        lambda _, m: m.update({"progress/losses.npy": npy(np.zeros(99))}), r"\(99,\) losses"
+    ),
     "a foreign entry": (lambda h, _: h["specification"].update(os="rm"), "unknown entry 'os'"),
 }  # fmt: skip
 
@@ -268,6 +278,18 @@ def test_a_pattern_that_would_lead_outside_memory_is_refused(what, tmp_path):
 
     with pytest.raises(CheckpointError, match=message):
         gradwright.load(rewritten(tmp_path / "sparse.gw", change), backend="numpy")
+
+
+def test_watched_places_without_their_factor_are_refused(tmp_path):
+    net = MLP([7, 2], ["softmax"], density=0.5)
+    net.fit(np.ones((4, 7)), [0, 1, 0, 1], epochs=1, verbose=False, callbacks=[Rewiring(grow="momentum")])
+    net.save(tmp_path / "net.gw")
+
+    def change(_header, members):
+        members["state/layer1.W.watched.beta.npy"] = npy(np.zeros(0))
+
+    with pytest.raises(CheckpointError, match="does not fit"):
+        gradwright.load(rewritten(tmp_path / "net.gw", change))
 
 
 def test_compressed_members_are_refused_so_that_no_file_unfolds(saved):

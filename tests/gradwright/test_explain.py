@@ -83,6 +83,16 @@ def test_batch_normalisation_dropout_and_sparsity_are_counted() -> None:
     assert table.training_bytes == sum(item.bytes for item in table.training)
 
 
+def test_operations_of_a_sparse_layer_are_those_of_its_weights() -> None:
+    dense, sparse = (
+        explain(specify([10, 8, 2], ["relu", "softmax"], density=density), 3).operations
+        for density in (1.0, [0.25, 0.5])
+    )
+    saved = dense["forward"]["multiplications"] - sparse["forward"]["multiplications"]
+    assert saved == 3 * (80 - 20 + 16 - 8)
+    assert sparse["backward"]["multiplications"] < dense["backward"]["multiplications"]
+
+
 def test_operations_are_evaluated_from_the_layers_formulas() -> None:
     assert evaluate("2 N D K + 3 K + 1", {"D": "H0", "K": "H1"}, {"N": 2, "H0": 3, "H1": 5}) == 76
 

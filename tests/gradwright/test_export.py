@@ -9,6 +9,7 @@ import pytest
 
 from gradwright import MLP, kernels
 from gradwright.export import ACTIVATIONS, from_safetensors, to_onnx, to_safetensors
+from gradwright.sparse import largest
 
 X = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * 2
 
@@ -66,7 +67,10 @@ def test_parameters_of_an_activation_are_exported(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"batchnorm": True}, {"density": 0.4}])
+GIVEN = {"support": [largest(np.arange(30).reshape(6, 5), 0.3), None]}
+
+
+@pytest.mark.parametrize("options", [{}, {"batchnorm": True}, {"density": 0.4}, GIVEN])
 def test_safetensors_come_back_bit_for_bit(options: dict[str, object], tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     net = network(**options)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gradwright import MLP, load
 from gradwright.cli import main
 from gradwright.commands.options import TRAIN
 
@@ -112,7 +114,8 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
         "data": "blobs", "layers": "2-4-4-3", "activation": "relu,tanh", "loss": "cross_entropy",
         "output-activation": "softmax", "optimizer": "adam", "init": "he", "dtype": "float64",
         "backend": "numpy", "schedule": "cosine:steps=10", "out": "run", "picture": "no",
-        "batch-size": "8", "metrics": "accuracy,f1",
+        "batch-size": "8", "metrics": "accuracy,f1", "density": "0.5,0.5,1",
+        "support": "uniform,blocks:height=2:width=2,none",
     }  # fmt: skip
     left_out = ("label", "labels", "delimiter", "task")  # these are for files
     sections: dict[str, list[str]] = {}
@@ -131,6 +134,43 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
     assert header.endswith("validation_accuracy,validation_f1")
 
 
+SUPPORTS: dict[tuple[str, ...], tuple[Any, Any]] = {
+    ("--density", "0.5"): (0.5, None),
+    ("--density", "0.25,1"): ([0.25, 1.0], None),
+    ("--density", "0.25", "--support", "uniform"): (0.25, "uniform"),
+    ("--support", "uniform"): (1.0, "uniform"),
+    ("--density", "0.5", "--support", "erdos_renyi"): (0.5, "erdos_renyi"),
+    ("--density", "0.4", "--support", "erdos_renyi_kernel:kernels=1x2/none"): (
+        0.4, ("erdos_renyi_kernel", {"kernels": [(1, 2), None]})),
+    ("--support", "n_of_m:n=1:m=2"): (1.0, ("n_of_m", {"n": 1, "m": 2})),
+    ("--density", "0.5,0.25", "--support", "none,blocks:height=3:width=2"): (
+        [0.5, 0.25], [None, ("blocks", {"height": 3, "width": 2})]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", SUPPORTS)
+def test_a_sparse_run_has_the_weights_of_that_network(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    density, support = SUPPORTS[options]
+    assert train(*options, "--epochs", "2") == 0
+    wanted = MLP([2, 8, 3], ["relu", "softmax"], optimizer="adam", density=density, support=support)
+    found = load(tmp_path / "run/checkpoint")
+    assert found.specification.layers == wanted.specification.layers
+    for name, array in wanted.parameters().items():
+        if name.endswith(("indptr", "indices")):
+            np.testing.assert_array_equal(found.parameters()[name], array)
+    assert main(["train", "--config", "run/config.toml", "--out", "again", "--quiet"]) == 0
+    assert main(["resume", "run", "--quiet"]) == 0
+    assert main(["resume", "again", "--quiet"]) == 0
+    first, second = ((tmp_path / run / "history.csv").read_text() for run in ("run", "again"))
+    assert first == second
+    sizes, activation = "2-8-3", ("--activation", "relu")
+    capsys.readouterr()
+    assert main(["explain", sizes, *activation, *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sizes"]["H0"] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -145,6 +185,20 @@ def test_every_option_can_stand_in_the_config_file(tmp_path: Path) -> None:
         (("--min-delta", "0.1"), "--min-delta is for --early-stopping"),
         (("--batch-size", "0"), "expected a whole number >= 1"),
         (("--batch-size", "many"), "expected a whole number or full"),
+        (("--support", "unifrom"), "layer 1: unknown support 'unifrom'; did you mean 'uniform'"),
+        (("--support", "n_of_m:n=1:m=3"), "layer 1: expected a number of columns that is a multiple"),
+        (("--support", "n_of_m:n=1.5:m=2"), "layer 1: n and m: expected two whole numbers"),
+        (("--support", "n_of_m:n=1:m=2", "--density", "0.3"), "density 0.5, but density is 0.3"),
+        (("--support", "none,uniform,none"), "expected 2 supports, one a layer, got 3"),
+        (("--support", "erdos_renyi", "--density", "0.5,0.2"), "give the network's alone"),
+        (("--support", "erdos_renyi_kernel"), "has the parameter kernels"),
+        (("--support", "erdos_renyi_kernel:kernels=3"), "expected kernels=HEIGHTxWIDTH/none/..."),
+        (("--support", "Uniform"), "--support: expected NAME or NAME:KEY=NUMBER"),
+        (("--support", "given"), "layer 1: give the support itself"),
+        (("--density", "0.1,0.2,0.3"), "expected 2 values of density, got 3"),
+        (("--density", "0.1,some"), "--density: expected a number, got 'some'"),
+        (("--density", "some"), "expected a number, or one a layer with commas between them"),
+        (("--density", "0.5,1.5"), "layer 2: density in [0, 1], got 1.5"),
         (("--dtype", "float16"), "unknown value 'float16'; did you mean float64"),
         (("--learning-rate", "nan"), "expected a number"),
         (("--test", "1.5"), "expected a share in"),

@@ -24,6 +24,7 @@ from gradwright.sparse.moves import (
     shares,
 )  # fmt: skip
 from gradwright.specification import specify
+from gradwright.training.divergence import DivergenceError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SPEC = specify([20, 30, 3], ["relu", "softmax"], density=[0.1, 0.5], optimizer="adam", seed=5)
@@ -87,6 +88,7 @@ MOVES = {
     "by momentum, both": Move((1, 2), 25, grow="momentum"),
     "without growth": Move((1,), 12, grown=0),
     "all of it": Move((2,), 45),
+    "more than all of it": Move((2,), 1000),
     "more growth than there is room": Move((2,), 3, grown=200),
 }
 
@@ -152,6 +154,50 @@ def test_gradients_of_absent_weights_need_a_step() -> None:
         engine.weight_gradient(1, 0, 30)
     with pytest.raises(RuntimeError, match="need a step of training"):
         engine.rewire(Move((1,), 5, grow="gradient"))
+
+
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+@pytest.mark.parametrize("grown", [None, 0, 100])
+def test_weights_that_moved_have_no_gradient_until_the_next_step(backend: str, grown: Any) -> None:
+    net = net_of(backend)
+    net.forward(X)
+    net.backward(LABELS)
+    net.backend.rewire(Move((1,), 20, grown=grown))  # type: ignore[attr-defined]
+    before = arrays_of(net.backend)
+    assert set(net.gradients()) == {"layer1.b", "layer2.W.values", "layer2.b"}
+    with pytest.raises(RuntimeError, match="update needs the gradients"):
+        net.update(0.1)
+    net.forward(X)
+    net.backend.rewire(Move((2,), 5))  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="backward needs a forward pass"):
+        net.backward(LABELS)
+    np.testing.assert_array_equal(net.parameters()["layer1.W.values"], before["layer1.W.values"])
+    net.forward(X)
+    net.backward(LABELS)
+    net.update(0.1)
+    assert net.gradients().keys() == {"layer1.b", "layer1.W.values", "layer2.W.values", "layer2.b"}
+
+
+NO_MOVES: dict[str, tuple[dict[str, Any], type[Exception]]] = {
+    "at least one layer": ({"layers": ()}, ValueError),
+    "each once": ({"layers": (1, 1)}, ValueError),
+    "layer 3 is no sparse layer": ({"layers": (3,)}, ValueError),
+    "layer 0 is no sparse layer": ({"layers": (0,)}, ValueError),
+    "lost >= 0": ({"layers": (1,), "lost": -1}, ValueError),
+    "grown is 1.5": ({"layers": (1,), "grown": 1.5}, TypeError),
+    "prune is 'some'": ({"layers": (1,), "prune": "some"}, ValueError),
+    "grow is 'some'": ({"layers": (1,), "grow": "some"}, ValueError),
+    "threshold >= 0": ({"layers": (1,), "threshold": -1}, ValueError),
+}
+
+
+@pytest.mark.parametrize("message", NO_MOVES)
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_a_move_that_cannot_be_is_refused(backend: str, message: str) -> None:
+    net: Any = net_of(backend)
+    wrong, error = NO_MOVES[message]
+    with pytest.raises(error, match=message):
+        net.backend.rewire(Move(**wrong))
 
 
 @pytest.mark.parametrize(("total", "count"), [(10, 0), (10, 10), (50, 30), (1000, 17), (1, 1)])
@@ -259,6 +305,16 @@ def test_both_backends_move_the_same_weights(name: str) -> None:
         np.testing.assert_allclose(ours[key], array, rtol=1e-8, atol=1e-11, err_msg=key)
 
 
+@pytest.mark.parametrize("grow", ["random", "gradient", "momentum"])
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_a_training_that_diverges_says_where(grow: Any, backend: str) -> None:
+    net = net_of(backend)
+    callback = Rewiring(0.2, grow=grow, interval=2)
+    with pytest.raises(DivergenceError, match=r"in epoch 2, batch 4.* layer [12], pre-act"):
+        net.fit(X, LABELS, epochs=3, batch_size=13, verbose=False, callbacks=[callback],
+                learning_rate=lambda step: 1e38 if step == 7 else 0.01)  # fmt: skip
+
+
 def test_how_a_fit_is_reported_moves_no_other_weights() -> None:
     quiet, told = net_of(), net_of()
     fit(quiet, Rewiring(0.2, grow="gradient", interval=3))
@@ -338,7 +394,28 @@ def test_wrong_choices_are_refused(wrong: Any, message: str) -> None:
         Rewiring(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"density": 2}, {"initial": 0.05}, {"steps": 0}, {"begin": -1}])
+@pytest.mark.parametrize("name", ["share", "threshold", "momentum", "watched"])
+@pytest.mark.parametrize("value", ["0.5", None, [0.5], True])
+def test_what_is_no_number_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} is .*, expected a number"):
+        Rewiring(**{name: value})
+
+
+@pytest.mark.parametrize("callback", [Rewiring(), GradualPruning(0.1, 10)])
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_a_network_whose_weights_cannot_move_is_refused(callback: Any, backend: str) -> None:
+    net = MLP([20, 30, 3], ["relu", "softmax"], backend=backend)
+    before = arrays_of(net.backend)
+    with pytest.raises(ValueError, match="no layer of this network is sparse"):
+        fit(net, callback)
+    for name, array in arrays_of(net.backend).items():
+        np.testing.assert_array_equal(array, before[name])
+    fit(net, repr)
+    assert len(net.history) == 3
+
+
+@pytest.mark.parametrize("wrong", [{"density": 2}, {"initial": 0.05}, {"steps": 0}, {"begin": -1},
+                                   {"steps": None}, {"interval": None}])  # fmt: skip
 def test_a_wrong_schedule_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GradualPruning(**({"density": 0.1, "steps": 10} | wrong))

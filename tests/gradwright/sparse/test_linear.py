@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array, random_array
+from scipy.sparse import coo_array, csc_array, csr_array, random_array
 
 from gradwright import Layer, SparseLinear
 from gradwright.sparse import uniform
@@ -82,8 +82,33 @@ def test_what_is_no_csr_matrix_is_refused() -> None:
     matrix.data = matrix.data.astype(int)
     with pytest.raises(TypeError, match="values of int64"):
         SparseLinear.from_csr(matrix)
+    for other in (csc_array(np.eye(4)), coo_array(np.eye(4)), np.eye(4), [[1.0]]):
+        with pytest.raises(TypeError, match="expected a CSR matrix"):
+            SparseLinear.from_csr(other)
     matrix = matrix_of()
     first, second = matrix.indptr[2], matrix.indptr[2] + 1
     matrix.indices[second] = matrix.indices[first]
     with pytest.raises(ValueError, match="row 2: a column occurs twice"):
         SparseLinear.from_csr(matrix)
+
+
+def test_a_bias_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"b of shape \(20,\), got \(30,\)"):
+        SparseLinear.from_csr(matrix_of(), b=np.zeros(30))
+    with pytest.raises(TypeError, match="b is float32, expected float64"):
+        SparseLinear.from_csr(matrix_of(), b=np.zeros(20, np.float32))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("width", [29, 31])
+def test_samples_of_another_width_are_refused(backend: str, training: bool, width: int) -> None:
+    layer = SparseLinear.from_csr(matrix_of(), backend=backend)
+    with pytest.raises(ValueError, match=rf"X of shape \(N, 30\), got \(5, {width}\)"):
+        layer.forward(np.ones((5, width)), training)
+
+
+def test_without_a_support_it_is_sparse_all_the_same() -> None:
+    layer = SparseLinear(5, 4, support=None)
+    assert len(layer.values) == 20
+    assert repr(layer) == "SparseLinear(5, 4, 'identity')"

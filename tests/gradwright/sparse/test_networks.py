@@ -6,6 +6,8 @@ import itertools
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import tracemalloc
 import zipfile
@@ -70,6 +72,10 @@ def test_a_given_support_is_not_written_into() -> None:
     assert (support_of(net, 1).indices != before.indices).any()
 
 
+def by_hand(indptr: list[int], indices: list[int]) -> sparse.Support:
+    return sparse.Support((16, 24), np.array(indptr, np.int32), np.array(indices, np.int32))
+
+
 WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "unknown": ({"support": "unifrom"}, ValueError, "did you mean 'uniform'"),
     "type": ({"support": 3}, TypeError, "support is int"),
@@ -81,6 +87,16 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "shape": ({"support": [sparse.uniform((2, 2), 1, RNG)] * 2}, ValueError, "of shape"),
     "count": ({"support": ["uniform"]}, ValueError, "expected 2 supports"),
     "erdos renyi": ({"support": "erdos_renyi", "density": [0.1, 0.2]}, ValueError, "alone"),
+    "erdos renyi of a layer": ({"support": ["erdos_renyi", None]}, ValueError, "not in a list"),
+    "no kernels": ({"support": "erdos_renyi_kernel"}, ValueError, "the parameter kernels"),
+    "kernels": ({"support": ("erdos_renyi", {"kernels": []})}, ValueError, "no parameters"),
+    "given": ({"support": "given"}, ValueError, "layer 1: give the support itself"),
+    "layer": ({"support": [None, ("n_of_m", {"n": 1, "m": 3})]}, ValueError, "layer 2: .* of 3"),
+    "text": ({"support": ("n_of_m", {"n": "1", "m": 2})}, TypeError, "layer 1: n and m: expected"),
+    "one parameter": ({"support": ("n_of_m", 2)}, TypeError, "layer 1: n_of_m: parameters are int"),
+    "by hand": ({"support": [by_hand([0] * 16 + [2], [0, 24]), None]}, ValueError, "row 15: a column"),
+    "no end": ({"support": [by_hand([0] * 17, [0, 1]), None]}, ValueError, "row 15: indptr ends"),
+    "twice": ({"support": [by_hand([0, *[2] * 16], [3, 3]), None]}, ValueError, "row 0: .* twice"),
 }
 
 
@@ -89,6 +105,20 @@ def test_a_support_that_does_not_fit_is_refused(name: str) -> None:
     options, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         MLP([24, 16, 3], **options)
+
+
+def test_a_support_made_by_hand_may_have_any_integers_in_any_order() -> None:
+    given = sparse.Support((1, 3), np.array([0, 2]), np.array([2, 0]))
+    net = MLP([3, 1], support=[given])
+    np.testing.assert_array_equal(support_of(net, 1).indices, [0, 2])
+
+
+def test_places_of_weights_cannot_be_written_into() -> None:
+    """The engine has its own: what is written would be saved, but never used."""
+    arrays = MLP([24, 3], density=0.5).parameters()
+    for part in ("indptr", "indices"):
+        with pytest.raises(ValueError, match="read-only"):
+            arrays[f"layer1.W.{part}"][0] = 1
 
 
 def test_a_network_of_given_supports_needs_its_parameters() -> None:
@@ -244,6 +274,30 @@ def test_more_threads_than_cores_change_nothing_but_rounding() -> None:
     trained(spec, again, [3])
     for name, array in again.parameters().items():
         np.testing.assert_array_equal(array, other.parameters()[name])
+
+
+# memory for threads' stacks runs out after some of 32
+FEW_THREADS = """
+import os, resource
+import numpy as np
+from gradwright import MLP
+
+net = MLP([500, 800, 400, 4], ["relu", "relu", "softmax"], density=[1, 0.2, 1])
+X = np.random.default_rng(0).normal(size=(200, 500))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20),) * 2)
+for _ in range(3):
+    net.fit(X, np.arange(200) % 4, epochs=1, verbose=False)
+assert net.backend.threads == 32 > len(os.listdir("/proc/self/task")) > 2
+assert net.loss_history[2] < net.loss_history[0]
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_training_goes_on_where_the_system_gives_fewer_threads() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "32", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", FEW_THREADS]
+    subprocess.run(command, env=environment, check=True, timeout=120)
 
 
 def test_two_sparse_networks_train_at_once_as_one_after_the_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -81,9 +82,57 @@ def test_a_broken_pattern_is_refused(message: str) -> None:
         sparse.from_csr(*BAD[message])
 
 
-def test_indices_that_are_no_integers_are_refused() -> None:
-    with pytest.raises(TypeError, match="indices is float64"):
-        sparse.from_csr((1, 3), [0, 1], [0.5])
+TWO, W = (2, 4), np.eye(4)
+# what cannot be made -> the call, the error and what its message says
+WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "indices": (lambda: sparse.from_csr((1, 3), [0, 1], [0.5]), TypeError, "indices is float64"),
+    "indptr": (lambda: sparse.from_csr((1, 3), [False, True], [0]), TypeError, "indptr is bool"),
+    "a shape of floats": (lambda: sparse.from_csr((1.5, 3), [0, 1], [0]), TypeError, "shape: expected"),
+    "a shape of three": (lambda: sparse.uniform((1, 2, 3), 0.5), TypeError, "shape: expected"),
+    "a negative shape": (lambda: sparse.uniform((-1, 2), 0.5), ValueError, "expected 0 <= sizes"),
+    "a density by name": (lambda: sparse.uniform(TWO, "all"), TypeError, "density is str"),
+    "no density": (lambda: sparse.largest(W, None), TypeError, "density is NoneType"),
+    "NaN as density": (lambda: sparse.largest(W, np.nan), ValueError, r"density in \[0, 1\]"),
+    "NaN as weight": (lambda: sparse.largest([[1, np.nan]], 0.5), ValueError, r"\[0, 1\] is NaN"),
+    "NaN in a mask": (lambda: sparse.from_mask([[np.nan]]), ValueError, r"\[0, 0\] is NaN"),
+    "a vector as mask": (lambda: sparse.from_mask([1, 0]), ValueError, "expected a matrix"),
+    "a sparse matrix": (lambda: sparse.largest(csr_array(W), 0.5), TypeError, "from_csr takes"),
+    "objects": (lambda: sparse.from_mask([[None]]), TypeError, "a dense matrix of numbers"),
+    "no whole groups": (lambda: sparse.n_of_m(TWO, 1, 3), ValueError, "multiple of 3"),
+    "half a weight": (lambda: sparse.n_of_m(TWO, 0.5, 2), TypeError, "two whole numbers"),
+    "too many of few": (lambda: sparse.n_of_m(TWO, 3, 2), ValueError, "0 <= n <= m"),
+    "half a block": (lambda: sparse.blocks(TWO, (1.5, 2), 0.5), TypeError, "two whole numbers"),
+    "a block of nothing": (lambda: sparse.blocks(TWO, (0, 2), 0.5), ValueError, "0 x 2 blocks"),
+    "a block's side": (lambda: sparse.blocks(TWO, 2, 0.5), TypeError, "a block: expected"),
+    "no features": (lambda: sparse.erdos_renyi([3, 0], 0.5), ValueError, r"sizes\[1\] is 0"),
+    "sizes as text": (lambda: sparse.erdos_renyi("34", 0.5), ValueError, r"sizes\[0\] is '3'"),
+    "one kernel": (lambda: sparse.erdos_renyi([9, 4], 0.5, (3, 3)), ValueError, "1 kernels"),
+    "a kernel's side": (lambda: sparse.erdos_renyi([9, 4], 0.5, [3]), TypeError, "a kernel: exp"),
+    "too many weights": (lambda: sparse.uniform((2**30, 2**30), 1), OverflowError, r"2\*\*31 - 1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_made_is_one_clear_error(name: str) -> None:
+    make, error, message = WRONG[name]
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_pattern_without_weights_may_be_written_as_lists() -> None:
+    assert sparse.from_csr((2, 3), [0, 0, 0], []).count == 0
+
+
+def test_a_seed_draws_as_its_generator() -> None:
+    for make in (lambda rng: sparse.uniform((6, 8), 0.4, rng), lambda rng: sparse.n_of_m((6, 8), 1, 4, rng),
+                 lambda rng: sparse.blocks((6, 8), (2, 2), 0.4, rng)):  # fmt: skip
+        one, other = make(5), make(np.random.default_rng(5))
+        np.testing.assert_array_equal(one.mask(), other.mask())
+
+
+def test_the_largest_of_small_integers_are_found() -> None:
+    W = np.array([[1, -128, 100]], np.int8)  # -128 has no opposite among them
+    np.testing.assert_array_equal(sparse.largest(W, 1 / 3).indices, [1])
 
 
 def test_unsigned_row_starts_that_fall_are_refused() -> None:

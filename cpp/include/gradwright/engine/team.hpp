@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -101,7 +102,10 @@ public:
             body(Member(*this, 0, 1));
             return;
         }
-        if (workers_ == nullptr) start();
+        if (workers_ == nullptr) {
+            start();
+            count = std::min(count, size_);
+        }
         Workers& workers = *workers_;
         using Function = std::remove_reference_t<Body>;
         workers.body = &body;
@@ -140,9 +144,14 @@ private:
 
     static bool works_alone() { return gradwright::detail::forked; }
 
+    /// Where the system gives fewer threads, the team is smaller.
     void start() {
         workers_ = std::make_unique<Workers>();
-        for (int i = 1; i < size_; ++i) workers_->threads.emplace_back([this, i] { work(i); });
+        try {
+            for (int i = 1; i < size_; ++i) workers_->threads.emplace_back([this, i] { work(i); });
+        } catch (const std::system_error&) {
+            size_ = static_cast<int>(workers_->threads.size()) + 1;
+        }
     }
 
     void work(int index) {
@@ -174,7 +183,7 @@ private:
         detail::wait_until([&] { return workers.phase.load(std::memory_order_acquire) != phase; }, looks_);
     }
 
-    const int size_;
+    int size_;
     int looks_ = 4000;
     std::unique_ptr<Workers> workers_;
 };
