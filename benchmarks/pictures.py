@@ -72,7 +72,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             own = [row for row in shown if name in row.seconds]
             x = [row.what["density"] for row in own]
             quartiles = np.array([np.percentile(row.seconds[name], [25, 50, 75]) * 1e3 for row in own]).T
-            if len(own) == 1:  # the same at every density
+            if len(own) == 1 < len(shown):  # the same at every density
                 axes.axhline(quartiles[1][0], linestyle=":", color=axes.plot([], [], ":", label=name)[0].get_color())
                 continue
             ours = name.startswith(OURS.name)

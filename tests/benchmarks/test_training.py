@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # behind everything else: the package in use stays the installed one
 
-from benchmarks import limits, memory, pictures  # noqa: E402
+from benchmarks import limits, memory, pictures, training  # noqa: E402
 from benchmarks.contest import Arena, Effort, disagreeing  # noqa: E402
 from benchmarks.peers import DENSE, OURS, SPARSE, Peer  # noqa: E402
 from benchmarks.peers.problem import pose  # noqa: E402
@@ -108,3 +108,12 @@ def test_memory_of_a_training_is_measured_in_a_fresh_process() -> None:
     assert found.needed == 16 * weights + activations
     assert found.measured is not None
     assert found.measured > found.needed / 2
+
+
+def test_a_picture_of_one_density_shows_every_contender(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    what = {"network": "4-3-2, 5", "density": 0.1}
+    seconds = {"gradwright": [1e-3, 2e-3], "NumPy, dense": [2e-3, 3e-3]}
+    picture = tmp_path / "one.png"
+    pictures.draw([training.Row("sparse", what, 1, 12, seconds, {}, {})], picture)
+    assert picture.stat().st_size > 0
