@@ -105,9 +105,10 @@ class Rewiring:
         """Move weights of all sparse layers."""
         layers = tuple(_sparse(backend))
         groups = [layers] if self.scope == "global" else [(number,) for number in layers]
+        share = self.share_at(_step(backend))
         for group in groups:
             counts = [backend.specification.layers[number - 1].count for number in group]
-            lost = round(self.share_at(_step(backend)) * sum(counts))
+            lost = round(share * sum(counts))
             backend.rewire(Move(group, lost, self.prune, self.threshold, None, self.grow))
         if self.grow == "momentum":
             self._watch(backend, layers)
