@@ -139,9 +139,7 @@ public:
         py::array_t<std::int32_t> indptr(layer.outputs + 1), indices(momentum.size());
         std::int32_t *starts = indptr.mutable_data(), *columns = indices.mutable_data();
         std::fill_n(starts, layer.outputs + 1, 0);
-        const Index absent = layer.outputs * layer.inputs - layer.support.count;
-        const auto ranks = drawn(absent, momentum.size(), key(seed, number), step, 2);
-        for_each_absent(layer.support, ranks, [=](Index n, Index row, Index column) {
+        for_each_spread(layer.support, momentum.size(), key(seed, number), step, 2, [=](Index n, Index row, Index column) {
             columns[n] = static_cast<std::int32_t>(column);
             starts[row + 1] = static_cast<std::int32_t>(n + 1);
         });

@@ -206,6 +206,29 @@ inline std::vector<std::uint64_t> drawn(Index total, Index count, std::array<std
     return chosen;
 }
 
+/// One whole number in each of `count` equal stretches of those below `total`, rising: u of the way through it, for u =
+/// 32 bits of Philox4x64-10, the low ones of a word first, with this key and the counters (1, step, purpose, 0), (2, ...).
+inline std::vector<std::uint64_t> spread(Index total, Index count, std::array<std::uint64_t, 2> key, std::uint64_t step,
+                                         std::uint64_t purpose) {
+    constexpr std::size_t group = 8;
+    std::vector<std::uint64_t> chosen(static_cast<std::size_t>(count));
+    const auto parts = static_cast<std::uint64_t>(std::max<Index>(count, 1));
+    const std::uint64_t length = static_cast<std::uint64_t>(total) / parts, rest = static_cast<std::uint64_t>(total) % parts;
+    std::uint64_t first = 0, over = 0;  // where a stretch begins: `over` parts of `parts` behind `first`
+    for (std::size_t i = 0; i < chosen.size(); i += group) {
+        const auto words = philox(key, {i / group + 1, step, purpose, 0});
+        for (std::size_t n = 0; n < std::min(group, chosen.size() - i); ++n) {
+            const std::uint64_t bits = words[n / 2] >> n % 2 * 32 & 0xFFFFFFFFU;
+            over += rest;
+            const std::uint64_t own = length + (over >= parts);
+            over = std::min(over, over - parts);  // over - parts is huge where it is below 0
+            chosen[i + n] = first + (bits * own >> 32);
+            first += own;
+        }
+    }
+    return chosen;
+}
+
 /// Call body(k, place) for the weights of rows first, ..., last - 1; `place` counts the entries of the dense matrix.
 template <class Body>
 GRADWRIGHT_INLINE void for_each_place(const Support& support, Index first, Index last, Body&& body) {
@@ -251,6 +274,13 @@ inline std::vector<std::int64_t> absent_at_random(const Support& support, Index 
         places[static_cast<std::size_t>(n)] = row * support.cols + column;
     });
     return places;
+}
+
+/// Call body(n, row, column) for `count` places without a weight, one in each of as many equal stretches of them.
+template <class Body>
+void for_each_spread(const Support& support, Index count, std::array<std::uint64_t, 2> key, std::uint64_t step,
+                     std::uint64_t purpose, Body&& body) {
+    for_each_absent(support, spread(support.rows * support.cols - support.count, count, key, step, purpose), body);
 }
 
 /// The places with the largest numbers among many that are looked at in order, in magnitude; ties go to the first.
