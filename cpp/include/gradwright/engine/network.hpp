@@ -120,7 +120,7 @@ public:
     template <class Body>
     void for_each_weight_gradient(Layer<Real>& layer, Index first, Index last, Body&& body) {
         if (!traced_) throw std::logic_error("gradients of absent weights need a step of training before them");
-        constexpr Index values = 1 << 18;  // at a time
+        constexpr Index values = 1 << 20;  // at a time: few, and threads would wait for each other often
         const Index width = panels_of<Real>(layer.inputs) * panel_width<Real>;
         const Index rows = std::min(std::max(values / std::max<Index>(width, 1), 2 * Base::grain), last - first);
         layer.panels.reserve(width * samples_);
