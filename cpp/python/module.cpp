@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "layer.hpp"
 #include "openblas.hpp"
@@ -25,11 +24,6 @@ PYBIND11_MODULE(_kernels, module) {
         gradwright::set_blas(reinterpret_cast<Gemm<float>>(sgemm_address),
                              reinterpret_cast<Gemm<double>>(dgemm_address));
     }, py::arg("sgemm_address"), py::arg("dgemm_address"));
-
-    module.def("blas_addresses", [] {
-        return std::pair(reinterpret_cast<std::uintptr_t>(gradwright::detail::blas.sgemm),
-                         reinterpret_cast<std::uintptr_t>(gradwright::detail::blas.dgemm));
-    }, "The addresses of the sgemm and dgemm in use, 0 for loops of our own.");
 
     module.def("threads", &gradwright::threads, "The number of threads a kernel may use.");
     module.def("set_threads", [](int count) {

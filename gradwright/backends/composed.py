@@ -11,7 +11,7 @@ import numpy as np
 from gradwright import kernels
 from gradwright.backends.interrupts import between_batches
 from gradwright.layer import Layer
-from gradwright.sparse.moves import Move, absent_at_random, carried, carry, changes, moved
+from gradwright.sparse.moves import Move, absent_spread, carried, carry, changes, moved
 from gradwright.sparse.supports import Support, from_places
 from gradwright.specification import Specification
 
@@ -118,7 +118,7 @@ class Composed:
         support, seed = self.support(number), self.specification.seed
         count = min(count, support.shape[0] * support.shape[1] - support.count)
         step = int(self._state["step"][0])
-        places = absent_at_random(support, count, (seed, number), step, purpose=2)
+        places = absent_spread(support, count, (seed, number), step)
         watched = from_places(support.shape, places)
         momentum = np.zeros(count, self._parameters[f"layer{number}.W.values"].dtype)
         self.restore_watched(number, watched.indptr, watched.indices, momentum, beta)

@@ -67,7 +67,6 @@ class Engine:
             if layer.batchnorm:
                 self._state[f"layer{number}.mean"] = np.zeros(layer.outputs, self._dtype)
                 self._state[f"layer{number}.variance"] = np.ones(layer.outputs, self._dtype)
-        _engine.set_blas(*_kernels.blas_addresses())
         kind = _engine.Network32 if self._dtype == np.float32 else _engine.Network64
         described = [self._layer(n, layer) for n, layer in enumerate(specification.layers, start=1)]
         self._network = kind(described, self._options(), self._state["step"])
@@ -223,15 +222,21 @@ class Engine:
         layer = self._layers(number)
         count = min(count, layer.inputs * layer.outputs - self._count(number))
         step, seed = int(self._state["step"][0]), self.specification.seed
-        indptr, indices = self._network.absent(number, count, seed, step)
-        self.restore_watched(number, indptr, indices, np.zeros(count, self._dtype), beta)
+        momentum = np.zeros(count, self._dtype)
+        indptr, indices = self._network.watch_absent(number, seed, step, momentum, beta)
+        self._keep_watched(number, indptr, indices, momentum, beta)
 
     def restore_watched(
         self, number: int, indptr: Array, indices: Array, momentum: Array, beta: float
     ) -> None:
         """Average the gradients of these places from now on."""
-        own = f"layer{number}.W.watched."
         self._network.watch(number, indptr, indices, momentum, beta)
+        self._keep_watched(number, indptr, indices, momentum, beta)
+
+    def _keep_watched(
+        self, number: int, indptr: Array, indices: Array, momentum: Array, beta: float
+    ) -> None:
+        own = f"layer{number}.W.watched."
         self._state[f"{own}indptr"], self._state[f"{own}indices"] = indptr, indices
         self._state[f"{own}momentum"] = momentum
         self._state[f"{own}beta"] = np.array([beta], np.float64)

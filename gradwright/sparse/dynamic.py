@@ -40,8 +40,9 @@ class Rewiring:
         threshold: for prune="threshold".
         momentum: of the average for grow="momentum", in [0, 1).
         watched: places watched for a weight of the layer, for grow="momentum". They are drawn at
-            random after every move, and their gradients are computed in every step, like those of
-            weights. As many as there are places without a weight make the method exact, and dense.
+            random after every move, one in each of as many equal stretches of the places without a
+            weight, and their gradients are computed in every step, like those of weights. As many
+            as there are places without a weight make the method exact, and dense.
 
     States of the optimizer of weights that stay are kept, those of new weights are 0. What moves
     depends on the network, its seed and its step alone, so a resumed training continues bit for
@@ -105,9 +106,10 @@ class Rewiring:
         """Move weights of all sparse layers."""
         layers = tuple(_sparse(backend))
         groups = [layers] if self.scope == "global" else [(number,) for number in layers]
+        share = self.share_at(_step(backend))
         for group in groups:
             counts = [backend.specification.layers[number - 1].count for number in group]
-            lost = round(self.share_at(_step(backend)) * sum(counts))
+            lost = round(share * sum(counts))
             backend.rewire(Move(group, lost, self.prune, self.threshold, None, self.grow))
         if self.grow == "momentum":
             self._watch(backend, layers)

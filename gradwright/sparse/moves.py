@@ -117,9 +117,7 @@ def drawn(total: int, count: int, key: tuple[int, int], step: int, purpose: int)
         present = np.ones(total, bool)
         present[drawn(total, total - count, key, step, purpose)] = False
         return np.flatnonzero(present)
-    words = np.random.Philox(
-        key=np.array(key, np.uint64), counter=np.array([0, step, purpose, 0], np.uint64)
-    )
+    words = _philox(key, step, purpose)
     chosen = np.empty(0, np.int64)
     while len(chosen) < count:
         u = (words.random_raw(count - len(chosen)) >> np.uint64(11)) * 2.0**-53
@@ -127,14 +125,48 @@ def drawn(total: int, count: int, key: tuple[int, int], step: int, purpose: int)
     return chosen
 
 
+def spread(total: int, count: int, key: tuple[int, int], step: int, purpose: int) -> Array:
+    """One whole number in each of `count` equal stretches of those below `total`, rising.
+
+    It is u of the way through the stretch, for u = 32 bits of Philox4x64-10, the low ones of a word
+    first, with the counters (1, step, purpose, 0), (2, ...).
+    """
+    words = _philox(key, step, purpose).random_raw((count + 7) // 8 * 4)
+    bits = np.stack([words & np.uint64(2**32 - 1), words >> np.uint64(32)], axis=1).ravel()[:count]
+    number, parts = np.arange(count + 1), max(count, 1)
+    ends = number * (total // parts) + number * (total % parts) // parts
+    return ends[:-1] + (bits * np.diff(ends).astype(np.uint64) >> np.uint64(32)).astype(np.int64)
+
+
 def absent_at_random(
     support: Support, count: int, key: tuple[int, int], step: int, purpose: int = 1
 ) -> Array:
-    """`count` different places without a weight, rising."""
-    taken = support.places
-    ranks = drawn(support.shape[0] * support.shape[1] - support.count, count, key, step, purpose)
+    """`count` different places without a weight, rising, all sets equally likely."""
+    return _absent(support, drawn(_absent_count(support), count, key, step, purpose))
+
+
+def absent_spread(
+    support: Support, count: int, key: tuple[int, int], step: int, purpose: int = 2
+) -> Array:
+    """`count` different places without a weight, rising: one in each of as many stretches of them."""
+    return _absent(support, spread(_absent_count(support), count, key, step, purpose))
+
+
+def _absent_count(support: Support) -> int:
+    return support.shape[0] * support.shape[1] - support.count
+
+
+def _absent(support: Support, ranks: Array) -> Array:
+    """The places without a weight that have these ranks among all of them."""
     # the r-th free place lies behind as many taken ones as have at most r free ones before them
-    return ranks + np.searchsorted(taken - np.arange(support.count), ranks, side="right")
+    before = support.places - np.arange(support.count)
+    return ranks + np.searchsorted(before, ranks, side="right")
+
+
+def _philox(key: tuple[int, int], step: int, purpose: int) -> np.random.Philox:
+    return np.random.Philox(
+        key=np.array(key, np.uint64), counter=np.array([0, step, purpose, 0], np.uint64)
+    )
 
 
 def largest_first(sizes: Sequence[Array], places: Sequence[Array], count: int) -> list[Array]:

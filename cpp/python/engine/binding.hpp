@@ -127,7 +127,12 @@ public:
     /// Rows of the dense gradient of W from row `first` on.
     void weight_gradient(Index number, Index first, py::array& rows) {
         const Matrix<Real> DW(data_of<Real>(rows, "rows"), rows.shape(0), rows.shape(1));
-        network_.weight_gradient(network_.layers().at(static_cast<std::size_t>(number - 1)), first, DW);
+        network_.for_each_weight_gradient(network_.layers().at(static_cast<std::size_t>(number - 1)), first,
+                                          first + DW.rows, [&](Index row, Matrix<Real> part) {
+                                              for (Index i = 0; i < part.rows; ++i) {
+                                                  std::copy_n(part.row(i), part.cols, DW.row(row - first + i));
+                                              }
+                                          });
     }
 
 private:
@@ -258,14 +263,13 @@ void bind(py::module_& module, const char* name) {
         .def("indices", [](Class& self, Index number) { return self.moving.indices(number); })
         .def("replace", [](Class& self, Index number, const py::array& indptr, const py::array& indices, py::array& values,
                            const py::list& states) { self.moving.replace(number, indptr, indices, values, states); })
-        .def("absent", [](Class& self, Index number, Index count, std::uint64_t seed, std::uint64_t step) {
-            return self.moving.absent(number, count, seed, step);
-        })
         .def("watch", [](Class& self, Index number, const py::array& indptr, const py::array& indices,
                          const py::object& momentum, double beta) {
             self.moving.watch(number, indptr, indices, momentum, beta);
         })
         .def("trace", &Class::trace)
+        .def("watch_absent", [](Class& self, Index number, std::uint64_t seed, std::uint64_t step, const py::array& momentum,
+                                double beta) { return self.moving.watch_absent(number, seed, step, momentum, beta); })
         .def("weight_gradient", &Class::weight_gradient)
         .def("epoch", &Class::epoch)
         .def("gradient", [](const py::object& self, Index number, const std::string& parameter) {

@@ -62,52 +62,29 @@ public:
     /// Begin weights where the gradient of the last step is largest, in some layers together; how many in each.
     std::vector<Index> grow_by_gradient(const std::vector<Index>& numbers, Index count) {
         Largest<Real> best(count);
-        std::vector<Change*> changes;
-        Buffer<Real> block;
+        std::int64_t before = 0;  // places of the layers before
         for (const Index number : numbers) {
-            const Layer<Real>& layer = sparse(number);
-            const Index D = layer.inputs, group = std::max<Index>(block_values / D, 1);
-            block.reserve(group * D);
-            const std::int32_t* start = layer.support.row_start();
-            for (Index i = 0; i < layer.outputs; i += group) {
-                const Index rows = std::min(group, layer.outputs - i);
-                network_.weight_gradient(layer, i, Matrix<Real>(block.data(), rows, D));
-                const auto number = static_cast<std::int32_t>(changes.size());
-                for (Index r = 0; r < rows; ++r) {  // between two weights of a row
-                    Index j = 0;
-                    for (std::int32_t k = start[i + r]; k <= start[i + r + 1]; ++k) {
-                        const Index end = k < start[i + r + 1] ? layer.support.col(k) : D;
-                        best.look(block.data() + r * D + j, end - j, number, (i + r) * D + j);
-                        j = end + 1;
-                    }
-                }
-            }
-            changes.push_back(&change_of(number));
+            Layer<Real>& layer = sparse(number);
+            network_.for_each_weight_gradient(layer, 0, layer.outputs, [&](Index row, Matrix<Real> DW) {
+                look_at_absent<Real>(layer.support, row, DW, before, best);
+            });
+            before += layer.outputs * layer.inputs;
         }
-        return grown(best, changes);
+        return grown(best, numbers);
     }
 
     /// The same where the momentum of the watched places is largest.
     std::vector<Index> grow_by_momentum(const std::vector<Index>& numbers, Index count) {
         Largest<Real> best(count);
-        std::vector<Change*> changes;
+        std::int64_t before = 0;
         for (const Index number : numbers) {
             const Layer<Real>& layer = sparse(number);
             const Watch<Real>& watched = network_.watch(layer);
             if (watched.momentum == nullptr) throw std::logic_error("growth by momentum needs watched places");
-            const std::int32_t *start = layer.support.row_start(), *watched_start = watched.support.row_start();
-            for (Index i = 0; i < layer.outputs; ++i) {
-                std::int32_t k = start[i];
-                for (std::int32_t w = watched_start[i]; w < watched_start[i + 1]; ++w) {
-                    const std::int32_t j = watched.support.col(w);
-                    while (k < start[i + 1] && layer.support.col(k) < j) ++k;
-                    if (k < start[i + 1] && layer.support.col(k) == j) continue;  // it has begun meanwhile
-                    best.look(watched.momentum[w], static_cast<std::int32_t>(changes.size()), i * layer.inputs + j);
-                }
-            }
-            changes.push_back(&change_of(number));
+            look_at_watched(layer.support, watched, before, best);
+            before += layer.outputs * layer.inputs;
         }
-        return grown(best, changes);
+        return grown(best, numbers);
     }
 
     /// Carry out the change of a layer into arrays for the new number of weights, which may be the old arrays.
@@ -143,22 +120,6 @@ public:
         return found;
     }
 
-    /// As many places without a weight, as CSR, at random.
-    py::tuple absent(Index number, Index count, std::uint64_t seed, std::uint64_t step) {
-        const Layer<Real>& layer = sparse(number);
-        const auto places = absent_at_random(layer.support, count, key(seed, number), step, 2);
-        py::array_t<std::int32_t> indptr(layer.outputs + 1), indices(count);
-        std::int32_t *starts = indptr.mutable_data(), *columns = indices.mutable_data();
-        std::int32_t k = 0;
-        for (Index i = 0; i <= layer.outputs; ++i) {
-            for (; k < count && places[static_cast<std::size_t>(k)] < i * layer.inputs; ++k) {
-                columns[k] = static_cast<std::int32_t>(places[static_cast<std::size_t>(k)] - (i - 1) * layer.inputs);
-            }
-            starts[i] = k;
-        }
-        return py::make_tuple(indptr, indices);
-    }
-
     /// Average the gradients of places without a weight from now on; no momentum: of none.
     void watch(Index number, const py::array& indptr, const py::array& indices, const py::object& momentum, double beta) {
         const Layer<Real>& layer = sparse(number);
@@ -172,18 +133,43 @@ public:
         watched.gradient.reserve(std::max<Index>(watched.support.count, 1));
     }
 
+    /// The same for places drawn at random, as many as the momentum has entries; the places as CSR.
+    py::tuple watch_absent(Index number, std::uint64_t seed, std::uint64_t step, const py::array& momentum, double beta) {
+        const Layer<Real>& layer = sparse(number);
+        py::array_t<std::int32_t> indptr(layer.outputs + 1), indices(momentum.size());
+        std::int32_t *starts = indptr.mutable_data(), *columns = indices.mutable_data();
+        std::fill_n(starts, layer.outputs + 1, 0);
+        for_each_spread(layer.support, momentum.size(), key(seed, number), step, 2, [=](Index n, Index row, Index column) {
+            columns[n] = static_cast<std::int32_t>(column);
+            starts[row + 1] = static_cast<std::int32_t>(n + 1);
+        });
+        for (Index i = 0; i < layer.outputs; ++i) starts[i + 1] = std::max(starts[i], starts[i + 1]);
+        watch(number, indptr, indices, momentum, beta);
+        network_.watch(layer).moved = false;
+        return py::make_tuple(indptr, indices);
+    }
+
 private:
-    static constexpr Index block_values = 1 << 20;  // gradients of absent weights at a time
-    static constexpr Index most_kept = 1 << 20;     // weights: memory for a move of so many is kept for the next
+    static constexpr Index most_kept = 1 << 20;  // weights: memory for a move of so many is kept for the next
 
     static std::array<std::uint64_t, 2> key(std::uint64_t seed, Index number) {
         return {seed, static_cast<std::uint64_t>(number)};
     }
 
-    static std::vector<Index> grown(Largest<Real>& best, const std::vector<Change*>& changes) {
-        best.grow(changes);
+    /// Every place to the change of its layer; how many in each.
+    std::vector<Index> grown(Largest<Real>& best, const std::vector<Index>& numbers) {
         std::vector<Index> counts;
-        for (const Change* change : changes) counts.push_back(static_cast<Index>(change->places.size()));
+        const auto [from, to] = best.places();
+        std::int64_t before = 0;
+        for (const Index number : numbers) {
+            const Layer<Real>& layer = sparse(number);
+            const std::int64_t behind = before + layer.outputs * layer.inputs;
+            std::vector<std::int64_t>& own = change_of(number).places;
+            own.assign(std::lower_bound(from, to, before), std::lower_bound(from, to, behind));
+            for (std::int64_t& place : own) place -= before;
+            counts.push_back(static_cast<Index>(own.size()));
+            before = behind;
+        }
         return counts;
     }
 
@@ -194,6 +180,7 @@ private:
         for (std::size_t s = 0; s < states.size(); ++s) layer.W.states.at(s) = data_of<Real>(states[s], "state");
         layer.support = Support();  // its memory first: two supports would be the peak
         layer.support = Support(layer.outputs, layer.inputs, indptr, indices, layer.number > 1);
+        network_.watch(layer).moved = true;
         network_.resized(layer);
     }
 

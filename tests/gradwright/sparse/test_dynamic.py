@@ -16,13 +16,16 @@ from gradwright.sparse import GradualPruning, Rewiring, uniform
 from gradwright.sparse.moves import (
     Move,
     absent_at_random,
+    absent_spread,
     carry,
     changes,
     drawn,
     least,
     moved,
     shares,
+    spread,
 )  # fmt: skip
+from gradwright.sparse.supports import Support
 from gradwright.specification import specify
 from gradwright.training.divergence import DivergenceError
 
@@ -212,6 +215,42 @@ def test_every_place_is_drawn_as_often() -> None:
         np.concatenate([drawn(12, 3, (5, 1), step, 1) for step in range(4000)]), minlength=12
     )
     assert abs(times - 1000).max() < 110  # four standard deviations
+
+
+@pytest.mark.parametrize(("total", "count"), [(10, 0), (10, 10), (50, 30), (1000, 17), (1, 1)])
+def test_one_number_is_drawn_in_every_stretch(total: int, count: int) -> None:
+    found = spread(total, count, (3, 1), 7, 2)
+    ends = np.arange(count + 1) * total // max(count, 1)
+    assert ((found >= ends[:-1]) & (found < ends[1:])).all()
+
+
+def test_every_place_of_a_stretch_is_drawn_as_often() -> None:
+    times = np.bincount(
+        np.concatenate([spread(12, 3, (5, 1), step, 2) for step in range(4000)]), minlength=12
+    )
+    assert abs(times - 1000).max() < 110  # four standard deviations
+
+
+def test_the_engine_watches_what_numpy_draws() -> None:
+    engine = trained()
+    for number, count in ((1, 60), (2, 1), (1, 0), (2, 45)):
+        engine.watch(number, count, 0.9)
+        state, support = engine.state(), engine.support(number)
+        watched = [state[f"layer{number}.W.watched.{part}"] for part in ("indptr", "indices")]
+        places = Support(support.shape, *watched).places
+        np.testing.assert_array_equal(places, absent_spread(support, count, (5, number), 3))
+
+
+def test_a_weight_that_has_begun_at_a_watched_place_does_not_begin_again() -> None:
+    engine = trained()
+    engine.watch(1, 540, 0.9)
+    train(engine, 2)
+    engine.rewire(Move((1,), 10, grow="random"))
+    move = Move((1,), 30, grow="momentum")
+    (lost, places), = changes(engine, move)
+    wanted, _ = moved(engine.support(1).copy(), lost, places)
+    engine.rewire(move)
+    np.testing.assert_array_equal(engine.support(1).indices, wanted.indices)
 
 
 def test_random_growth_finds_places_without_a_weight() -> None:

@@ -113,13 +113,14 @@ protected:
         }
     }
 
-    /// DW = DY^T X for the rows of DW, of which the first is row `first` of W.
+    /// DW = DY^T X for the rows of DW, of which the first is row `first` of W; they have room for whole panels.
     void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) const {
-        if (DW.rows == 0) return;
-        gradwright::detail::serial_gemm<Real>(
-            false, true, Real(1),
-            Matrix<const Real>(layer.gradient.data() + first * stride_, DW.rows, samples_, stride_),
-            Matrix<const Real>(input_of(layer), layer.inputs, samples_, stride_), Real(0), DW);
+        const Index columns = gradient_columns(layer.inputs);
+        for (Index f = 0; f < layer.inputs; f += columns) {
+            multiply_panels<Real>(DW.rows, samples_, layer.gradient.data() + first * stride_, stride_,
+                                  layer.panels.data() + f * samples_, std::min(columns, layer.inputs - f), DW.data + f,
+                                  DW.stride, {}, 0);
+        }
     }
 
 private:
@@ -324,18 +325,23 @@ private:
         });
     }
 
+    /// Columns of the gradient of W that are made at a time: their panels stay in the second cache.
+    Index gradient_columns(Index inputs) const {
+        constexpr Index width = panel_width<Real>, cache = 384 * 1024 / sizeof(Real);
+        const Index panels = panels_of<Real>(inputs);
+        const Index most = std::clamp<Index>(cache / std::max<Index>(samples_ * width, 1), 2, 16);
+        const Index groups = std::max<Index>((panels + most - 1) / most, 1);
+        return (panels + groups - 1) / groups * width;
+    }
+
     /// Call body(first row, rows, first column, gradient) for this member's blocks of the gradient of W, each made
     /// while what is `wanted` for it is on its way.
     template <class Body>
     void for_each_gradient_block(const Member& member, const Layer<Real>& layer, const Wanted<Real>& wanted,
                                  Body&& body) {
-        constexpr Index rows = detail::rows_of_tile(detail::tile_vectors), width = panel_width<Real>;
-        constexpr Index cache = 384 * 1024 / sizeof(Real);  // values of panels that stay in the second cache
+        constexpr Index rows = detail::rows_of_tile(detail::tile_vectors);
         const Part part = own_rows(member, layer.outputs);
-        const Index D = layer.inputs, panels = panels_of<Real>(D);
-        const Index most = std::clamp<Index>(cache / std::max<Index>(samples_ * width, 1), 2, 16);
-        const Index groups = std::max<Index>((panels + most - 1) / most, 1);
-        const Index columns = (panels + groups - 1) / groups * width;
+        const Index D = layer.inputs, columns = gradient_columns(D);
         Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
         for (Index f = 0; f < D; f += columns) {
             const Matrix<Real> G(block, rows, std::min(columns, D - f), columns);

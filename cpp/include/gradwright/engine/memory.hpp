@@ -18,6 +18,12 @@ namespace gradwright::engine {
 
 inline constexpr std::size_t line_bytes = 64, page_bytes = std::size_t(1) << 21;
 
+/// An array for a moment, which holds whatever was there.
+template <class T>
+std::unique_ptr<T[]> unset(Index count) {
+    return std::unique_ptr<T[]>(new T[static_cast<std::size_t>(count)]);
+}
+
 /// An array that grows and never shrinks.
 template <class T>
 class Buffer {

@@ -7,19 +7,11 @@
 
 #include "clip_by_global_norm.hpp"
 #include "gradwright/engine/backward.hpp"
+#include "gradwright/engine/rewire.hpp"
 
 namespace gradwright::engine {
 
 enum class Stage { input, linear, output };
-
-/// Places without a weight whose gradients are averaged from step to step: m = beta m + (1 - beta) DW.
-template <class Real>
-struct Watch {
-    Support support;
-    Real* momentum = nullptr;  // somebody else's; null: nothing is watched
-    double beta = 0;
-    Buffer<Real> gradient;
-};
 
 template <class Real>
 class Network : BackwardPass<Real> {
@@ -136,15 +128,27 @@ public:
         return found;
     }
 
-    /// Rows of the gradient of a layer's W in the last step, as if all weights were there.
-    void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) {
+    /// Call body(row, DW) for rows first, ..., last - 1 of the gradient of a layer's W in the last step, as if all weights
+    /// were there: some at a time, of which the first is this row.
+    template <class Body>
+    void for_each_weight_gradient(Layer<Real>& layer, Index first, Index last, Body&& body) {
         if (!traced_) {
             throw std::logic_error("gradients of absent weights need a step of training before them, and trace() before that");
         }
-        team_.run(this->members(samples_), [&](const Member& member) {
-            const auto [begin, end] = member.share(DW.rows, Base::grain);
-            Base::weight_gradient(layer, first + begin, DW.slice(begin, end));
-        });
+        constexpr Index values = 1 << 20;  // at a time: few, and threads would wait for each other often
+        const Index width = panels_of<Real>(layer.inputs) * panel_width<Real>;
+        const Index rows = std::min(std::max(values / std::max<Index>(width, 1), 2 * Base::grain), last - first);
+        layer.panels.reserve(width * samples_);
+        block_.reserve(rows * width);
+        team_.run(this->members(samples_), [&](const Member& member) { this->make_panels(member, layer); });
+        for (Index row = first; row < last; row += rows) {
+            const Matrix<Real> DW(block_.data(), std::min(rows, last - row), layer.inputs, width);
+            team_.run(this->members(samples_), [&](const Member& member) {
+                const auto [begin, end] = member.share(DW.rows, Base::grain);
+                this->weight_gradient(layer, row + begin, DW.slice(begin, end));
+            });
+            body(row, DW);
+        }
     }
 
     Watch<Real>& watch(const Layer<Real>& layer) { return watches_[static_cast<std::size_t>(layer.number - 1)]; }
@@ -250,6 +254,7 @@ private:
     }
 
     std::vector<Watch<Real>> watches_;
+    Buffer<Real> block_;  // of the gradient of all weights
     bool waiting_ = false, kept_ = false;
     bool traces_ = false, traced_ = false;  // traced: what the layers hold is that of a whole step
 };

@@ -7,6 +7,9 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "gradwright/engine/philox.hpp"
@@ -14,6 +17,16 @@
 #include "gradwright/finite.hpp"
 
 namespace gradwright::engine {
+
+/// Places without a weight whose gradients are averaged from step to step: m = beta m + (1 - beta) DW.
+template <class Real>
+struct Watch {
+    Support support;
+    Real* momentum = nullptr;  // somebody else's; null: nothing is watched
+    double beta = 0;
+    Buffer<Real> gradient;
+    bool moved = true;  // weights may have begun there since the places were drawn
+};
 
 /// What becomes of a layer's weights: which of them end, and the places, row by row, where others begin.
 struct Change {
@@ -35,40 +48,44 @@ MagnitudeBits<Real> magnitude(Real value) {
     return bits & (~MagnitudeBits<Real>(0) >> 1);
 }
 
-/// The number of rank `rank` (0 is the smallest): the leading bits say among which few it is.
+/// The number of rank `rank` (0 is the smallest) of `count`: the leading bits say among which few it is.
 template <class Bits>
-Bits of_rank(const std::vector<Bits>& numbers, Index rank) {
+Bits of_rank(const Bits* numbers, Index count, Index rank) {
     constexpr int shift = 8 * sizeof(Bits) - 13;  // no sign; exponent and a few more
-    std::vector<std::int32_t> count(std::size_t(1) << 12), other(count.size());
-    std::size_t i = 0;  // two counts: the next number is often of the same kind as this one
-    for (; i + 1 < numbers.size(); i += 2) {
-        ++count[static_cast<std::size_t>(numbers[i] >> shift)];
+    std::array<std::int32_t, 1 << 12> many{}, other{};
+    Index i = 0;  // two counts: the next number is often of the same kind as this one
+    for (; i + 1 < count; i += 2) {
+        ++many[static_cast<std::size_t>(numbers[i] >> shift)];
         ++other[static_cast<std::size_t>(numbers[i + 1] >> shift)];
     }
-    if (i < numbers.size()) ++count[static_cast<std::size_t>(numbers[i] >> shift)];
-    for (std::size_t k = 0; k < count.size(); ++k) count[k] += other[k];
+    if (i < count) ++many[static_cast<std::size_t>(numbers[i] >> shift)];
+    for (std::size_t k = 0; k < many.size(); ++k) many[k] += other[k];
     std::size_t leading = 0;
-    while (rank >= count[leading]) rank -= count[leading++];
-    std::vector<Bits> few;
-    for (const Bits n : numbers) {
-        if (static_cast<std::size_t>(n >> shift) == leading) few.push_back(n);
+    while (rank >= many[leading]) rank -= many[leading++];
+    std::vector<Bits> few(static_cast<std::size_t>(many[leading]) + 1);  // one too many is written, and overwritten
+    std::size_t found = 0;
+    for (i = 0; i < count; ++i) {
+        few[found] = numbers[i];
+        found += static_cast<std::size_t>(numbers[i] >> shift) == leading;
     }
-    std::nth_element(few.begin(), few.begin() + rank, few.end());
+    std::nth_element(few.begin(), few.begin() + rank, few.begin() + static_cast<std::ptrdiff_t>(found));
     return few[static_cast<std::size_t>(rank)];
 }
 
-/// Sort by the lowest bits first; no number is above `largest`.
-inline void radix_sort(std::vector<std::uint64_t>& numbers, std::uint64_t largest) {
+/// Sort the numbers from `first` on by the lowest bits first; none is above `largest`.
+inline void radix_sort(std::vector<std::uint64_t>& numbers, std::size_t first, std::uint64_t largest) {
     constexpr int width = 11;
-    std::vector<std::uint64_t> other(numbers.size());
+    std::vector<std::uint64_t> other(numbers.size() - first);
+    std::uint64_t *from = numbers.data() + first, *to = other.data();
     for (int shift = 0; shift < 64 && largest >> shift != 0; shift += width) {
         std::array<std::size_t, (std::size_t(1) << width) + 1> start{};
         const auto digit = [=](std::uint64_t n) { return static_cast<std::size_t>(n >> shift & ((1U << width) - 1)); };
-        for (const std::uint64_t n : numbers) ++start[digit(n) + 1];
+        for (std::size_t i = 0; i < other.size(); ++i) ++start[digit(from[i]) + 1];
         for (std::size_t d = 1; d < start.size(); ++d) start[d] += start[d - 1];
-        for (const std::uint64_t n : numbers) other[start[digit(n)]++] = n;
-        numbers.swap(other);
+        for (std::size_t i = 0; i < other.size(); ++i) to[start[digit(from[i])]++] = from[i];
+        std::swap(from, to);
     }
+    if (from == other.data()) std::copy_n(from, other.size(), to);
 }
 
 }  // namespace detail
@@ -81,39 +98,50 @@ struct Weights {
     Change* change;
 };
 
-/// Give up `count` more of the weights that `eligible` takes, those nearest to zero; ties go to the first.
-template <class Real, class Eligible>
-void lose_smallest(const std::vector<Weights<Real>>& layers, Index count, Eligible&& eligible) {
-    if (count <= 0) return;
+/// Give up `count` weights of all the layers together, those nearest to zero; of each of two kinds in proportion. Ties
+/// go to the first.
+template <class Real, class Kind>
+void lose_smallest(const std::vector<Weights<Real>>& layers, Index count, Kind&& kind) {
     using Bits = detail::MagnitudeBits<Real>;
-    std::vector<Bits> sizes;
     Index all = 0;
     for (const Weights<Real>& layer : layers) all += layer.count;
-    sizes.resize(static_cast<std::size_t>(all));
-    std::size_t found = 0;  // signs come in no order: no branch foretells them
+    count = std::min(count, all);
+    const std::array<std::unique_ptr<Bits[]>, 2> sizes{unset<Bits>(all + 1), unset<Bits>(all + 1)};
+    std::array<Index, 2> found{}, wanted{}, ties{};
     for (const Weights<Real>& layer : layers) {
-        for (Index k = 0; k < layer.count; ++k) {
-            sizes[found] = detail::magnitude(layer.value[k]);
-            found += eligible(layer.value[k]);
+        for (Index k = 0; k < layer.count; ++k) {  // kinds come in no order: no branch foretells them
+            const bool other = kind(layer.value[k]);
+            const Bits size = detail::magnitude(layer.value[k]);
+            sizes[0][found[0]] = size;
+            sizes[1][found[1]] = size;
+            found[0] += !other;
+            found[1] += other;
         }
     }
-    sizes.resize(found);
-    const Bits limit = detail::of_rank(sizes, count - 1);
-    Index ties = count;
-    for (const Bits size : sizes) ties -= size < limit ? 1 : 0;
+    const double ideal = double(count * found[1]) / double(std::max<Index>(all, 1));
+    wanted[1] = std::max(std::min(static_cast<Index>(std::nearbyint(ideal)), found[1]), count - found[0]);
+    wanted[0] = count - wanted[1];
+    std::array<Bits, 2> limit{};
+    for (std::size_t n = 0; n < 2; ++n) {
+        if (wanted[n] <= 0) continue;
+        limit[n] = detail::of_rank(sizes[n].get(), found[n], wanted[n] - 1);
+        ties[n] = wanted[n];
+        for (Index k = 0; k < found[n]; ++k) ties[n] -= sizes[n][k] < limit[n];
+    }
     for (const Weights<Real>& layer : layers) {
         char* lost = layer.change->lost.data();
         std::int32_t losing = 0;
         for (Index k = 0; k < layer.count; ++k) {
-            const int ends = int(detail::magnitude(layer.value[k]) < limit) & int(eligible(layer.value[k]));
-            lost[k] = static_cast<char>(lost[k] | ends);
-            losing += ends;
+            const Bits own = limit[0] ^ ((limit[0] ^ limit[1]) & -Bits(kind(layer.value[k])));
+            lost[k] = detail::magnitude(layer.value[k]) < own;
+            losing += lost[k];
         }
-        for (Index k = 0; k < layer.count && ties > 0; ++k) {
-            if (detail::magnitude(layer.value[k]) != limit || !eligible(layer.value[k])) continue;
+        for (Index k = 0; k < layer.count && ties[0] + ties[1] > 0; ++k) {
+            const std::size_t n = kind(layer.value[k]);
+            if (detail::magnitude(layer.value[k]) != limit[n] || ties[n] == 0) continue;
             lost[k] = 1;
             ++losing;
-            --ties;
+            --ties[n];
         }
         layer.change->losing += losing;
     }
@@ -123,19 +151,11 @@ void lose_smallest(const std::vector<Weights<Real>>& layers, Index count, Eligib
 /// largest negative ones, each in proportion.
 template <class Real>
 void lose(const std::vector<Weights<Real>>& layers, Index count, bool by_sign) {
-    if (!by_sign) {
-        lose_smallest(layers, count, [](Real) { return true; });
-        return;
+    if (by_sign) {
+        lose_smallest(layers, count, [](Real value) { return value < 0; });
+    } else {
+        lose_smallest(layers, count, [](Real) { return false; });
     }
-    Index negative = 0, all = 0;
-    for (const Weights<Real>& layer : layers) {
-        all += layer.count;
-        for (Index k = 0; k < layer.count; ++k) negative += layer.value[k] < 0 ? 1 : 0;
-    }
-    auto low = static_cast<Index>(std::nearbyint(double(count * negative) / double(std::max<Index>(all, 1))));
-    low = std::max(std::min(low, negative), count - (all - negative));
-    lose_smallest(layers, low, [](Real value) { return value < 0; });
-    lose_smallest(layers, count - low, [](Real value) { return !(value < 0); });
 }
 
 /// Give up all weights of magnitude below the threshold.
@@ -174,26 +194,74 @@ inline std::vector<std::uint64_t> drawn(Index total, Index count, std::array<std
     std::array<std::uint64_t, 4> words{};
     while (static_cast<Index>(chosen.size()) < count) {
         const std::size_t known = chosen.size();
-        std::vector<std::uint64_t> more;
-        while (static_cast<Index>(known + more.size()) < count) {
+        while (static_cast<Index>(chosen.size()) < count) {
             if (used % 4 == 0) words = philox(key, {++block, step, purpose, 0});
             const double u = double(words[used++ % 4] >> 11) * 0x1p-53;
-            more.push_back(static_cast<std::uint64_t>(u * double(total)));
+            chosen.push_back(static_cast<std::uint64_t>(u * double(total)));
         }
-        detail::radix_sort(more, static_cast<std::uint64_t>(total));
-        chosen.insert(chosen.end(), more.begin(), more.end());
+        detail::radix_sort(chosen, known, static_cast<std::uint64_t>(total));
         std::inplace_merge(chosen.begin(), chosen.begin() + static_cast<std::ptrdiff_t>(known), chosen.end());
         chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
     }
     return chosen;
 }
 
-/// Call body(k, place) for the weights row by row; `place` counts the entries of the dense matrix.
+/// One whole number in each of `count` equal stretches of those below `total`, rising: u of the way through it, for u =
+/// 32 bits of Philox4x64-10, the low ones of a word first, with this key and the counters (1, step, purpose, 0), (2, ...).
+inline std::vector<std::uint64_t> spread(Index total, Index count, std::array<std::uint64_t, 2> key, std::uint64_t step,
+                                         std::uint64_t purpose) {
+    constexpr std::size_t group = 8;
+    std::vector<std::uint64_t> chosen(static_cast<std::size_t>(count));
+    const auto parts = static_cast<std::uint64_t>(std::max<Index>(count, 1));
+    const std::uint64_t length = static_cast<std::uint64_t>(total) / parts, rest = static_cast<std::uint64_t>(total) % parts;
+    std::uint64_t first = 0, over = 0;  // where a stretch begins: `over` parts of `parts` behind `first`
+    for (std::size_t i = 0; i < chosen.size(); i += group) {
+        const auto words = philox(key, {i / group + 1, step, purpose, 0});
+        for (std::size_t n = 0; n < std::min(group, chosen.size() - i); ++n) {
+            const std::uint64_t bits = words[n / 2] >> n % 2 * 32 & 0xFFFFFFFFU;
+            over += rest;
+            const std::uint64_t own = length + (over >= parts);
+            over = std::min(over, over - parts);  // over - parts is huge where it is below 0
+            chosen[i + n] = first + (bits * own >> 32);
+            first += own;
+        }
+    }
+    return chosen;
+}
+
+/// Call body(k, place) for the weights of rows first, ..., last - 1; `place` counts the entries of the dense matrix.
 template <class Body>
-void for_each_place(const Support& support, Body&& body) {
+GRADWRIGHT_INLINE void for_each_place(const Support& support, Index first, Index last, Body&& body) {
     const std::int32_t* start = support.row_start();
+    for (Index i = first; i < last; ++i) {
+        for (std::int32_t k = start[i], end = start[i + 1]; k < end; ++k) body(k, i * support.cols + support.col(k));
+    }
+}
+
+/// Call body(n, row, column) for the places without a weight that have these ranks, which rise, among all of them.
+template <class Body>
+void for_each_absent(const Support& support, const std::vector<std::uint64_t>& ranks, Body&& body) {
+    constexpr Index group = 4;
+    const auto absent_before = unset<std::int64_t>(support.cols + group);
+    const auto count = static_cast<Index>(ranks.size());
+    Index n = 0;
     for (Index i = 0; i < support.rows; ++i) {
-        for (std::int32_t k = start[i]; k < start[i + 1]; ++k) body(k, i * support.cols + support.col(k));
+        const Index start = support.row_start()[i], end = support.row_start()[i + 1];
+        std::int64_t* before = absent_before.get();
+        for_each_place(support, i, i + 1, [=](Index k, Index place) { before[k - start] = place - k; });
+        std::fill_n(before + (end - start), group, std::numeric_limits<std::int64_t>::max());
+        const std::int64_t absent = (i + 1) * support.cols - end;  // up to the end of the row
+        for (; n < count; ++n) {
+            const auto rank = static_cast<std::int64_t>(ranks[static_cast<std::size_t>(n)]);
+            if (rank >= absent) break;
+            Index passed = group;  // weights; no branch foretells how many
+            while (passed == group) {
+                passed = 0;
+                for (Index w = 0; w < group; ++w) passed += before[w] <= rank;
+                before += passed;
+            }
+            body(n, i, rank + start + (before - absent_before.get()) - i * support.cols);
+        }
     }
 }
 
@@ -202,82 +270,116 @@ inline std::vector<std::int64_t> absent_at_random(const Support& support, Index 
                                                   std::uint64_t step, std::uint64_t purpose) {
     const auto ranks = drawn(support.rows * support.cols - support.count, count, key, step, purpose);
     std::vector<std::int64_t> places(ranks.size());
-    std::size_t next = 0;
-    for_each_place(support, [&](Index k, Index place) {  // free places before this weight: place - k
-        for (; next < ranks.size() && static_cast<Index>(ranks[next]) < place - k; ++next) {
-            places[next] = static_cast<std::int64_t>(ranks[next]) + k;
-        }
+    for_each_absent(support, ranks, [&](Index n, Index row, Index column) {
+        places[static_cast<std::size_t>(n)] = row * support.cols + column;
     });
-    for (; next < ranks.size(); ++next) places[next] = static_cast<std::int64_t>(ranks[next]) + support.count;
     return places;
+}
+
+/// Call body(n, row, column) for `count` places without a weight, one in each of as many equal stretches of them.
+template <class Body>
+void for_each_spread(const Support& support, Index count, std::array<std::uint64_t, 2> key, std::uint64_t step,
+                     std::uint64_t purpose, Body&& body) {
+    for_each_absent(support, spread(support.rows * support.cols - support.count, count, key, step, purpose), body);
 }
 
 /// The places with the largest numbers among many that are looked at in order, in magnitude; ties go to the first.
 template <class Real>
 class Largest {
 public:
-    explicit Largest(Index count) : count_(static_cast<std::size_t>(count)) {}
+    explicit Largest(Index count)
+        : count_(count), room_(4 * count + 4096), sizes_(unset<Bits>(room_)), places_(unset<std::int64_t>(room_)) {}
 
-    /// `count` values in a row, the first of them at this place.
-    void look(const Real* values, Index count, std::int32_t layer, std::int64_t place) {
+    /// Values of which value i is at place(i), if it counts(i).
+    template <class Place, class Counts>
+    void look(const Real* values, Index count, Place&& place, Counts&& counts) {
         constexpr Index group = 16;
         for (Index first = 0; first < count; first += group) {
             const Index last = std::min(first + group, count);
-            detail::MagnitudeBits<Real> largest = 0;
-            for (Index i = first; i < last; ++i) largest = std::max(largest, detail::magnitude(values[i]));
-            if (full_ && largest <= floor_) continue;
-            for (Index i = first; i < last; ++i) look(values[i], layer, place + i);
+            if (last - first == group) {
+                Bits largest = 0;
+                for (Index i = 0; i < group; ++i) largest = std::max(largest, detail::magnitude(values[first + i]));
+                if (largest < least_) continue;
+            }
+            if (found_ + group > room_) keep_largest();
+            Index found = found_;
+            for (Index i = first; i < last; ++i) {  // no branch foretells which of them are large
+                sizes_[found] = detail::magnitude(values[i]);
+                places_[found] = place(i);
+                found += (detail::magnitude(values[i]) >= least_) & counts(i);
+            }
+            found_ = found;
         }
     }
 
-    void look(Real value, std::int32_t layer, std::int64_t place) {
-        const auto size = detail::magnitude(value);
-        if (full_ && size <= floor_) return;
-        if (count_ == 0) return;
-        found_.push_back({size, layer, place});
-        if (found_.size() >= 2 * count_ + 4096) shrink();
-    }
-
-    /// Every place to the change of its layer.
-    void grow(const std::vector<Change*>& changes) {
-        if (found_.size() > count_) shrink();
-        std::vector<std::vector<std::uint64_t>> places(changes.size());
-        std::uint64_t largest = 0;
-        for (const Entry& entry : found_) {
-            const auto place = static_cast<std::uint64_t>(entry.place);
-            places[static_cast<std::size_t>(entry.layer)].push_back(place);
-            largest = std::max(largest, place);
-        }
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            detail::radix_sort(places[i], largest);
-            changes[i]->places.assign(places[i].begin(), places[i].end());
-        }
+    /// All of them, rising: the first, and behind the last.
+    std::pair<const std::int64_t*, const std::int64_t*> places() {
+        keep_largest();
+        return {places_.get(), places_.get() + found_};
     }
 
 private:
-    struct Entry {
-        detail::MagnitudeBits<Real> size;
-        std::int32_t layer;
-        std::int64_t place;
+    using Bits = detail::MagnitudeBits<Real>;
 
-        bool operator<(const Entry& other) const {
-            if (size != other.size) return size > other.size;
-            return layer != other.layer ? layer < other.layer : place < other.place;
+    void keep_largest() {
+        if (found_ <= count_) return;
+        const Bits limit = count_ == 0 ? ~Bits(0) : detail::of_rank(sizes_.get(), found_, found_ - count_);
+        Index ties = count_, kept = 0;
+        for (Index i = 0; i < found_; ++i) ties -= sizes_[i] > limit;
+        for (Index i = 0; i < found_; ++i) {
+            const Bits size = sizes_[i];
+            const bool tie = (size == limit) & (ties > 0);
+            sizes_[kept] = size;
+            places_[kept] = places_[i];
+            kept += (size > limit) | tie;
+            ties -= tie;
         }
-    };
-
-    void shrink() {
-        std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(count_ - 1), found_.end());
-        found_.resize(count_);
-        floor_ = found_.back().size;
-        full_ = true;
+        found_ = kept;
+        least_ = limit + 1;  // a later one of the same size is not the first
     }
 
-    std::size_t count_;
-    std::vector<Entry> found_;
-    detail::MagnitudeBits<Real> floor_ = 0;
-    bool full_ = false;
+    Index count_, room_, found_ = 0;
+    std::unique_ptr<Bits[]> sizes_;
+    std::unique_ptr<std::int64_t[]> places_;
+    Bits least_ = 0;
 };
+
+/// Look at the gradient of absent weights in rows `row`, ... of a layer whose entry (0, 0) is at place `before`.
+template <class Real>
+void look_at_absent(const Support& support, Index row, Matrix<Real> DW, std::int64_t before, Largest<Real>& best) {
+    std::vector<Index> last_row(static_cast<std::size_t>(support.cols), -1);  // with a weight in this column
+    for (Index i = row; i < row + DW.rows; ++i) {
+        const Index first = i * support.cols;
+        Index* last = last_row.data();
+        for_each_place(support, i, i + 1, [=](Index, Index place) { last[place - first] = i; });
+        best.look(DW.row(i - row), support.cols, [=](Index n) { return before + first + n; },
+                  [=](Index n) { return last[n] != i; });
+    }
+}
+
+/// Look at the momentum of watched places where no weight has begun meanwhile.
+template <class Real>
+void look_at_watched(const Support& support, const Watch<Real>& watched, std::int64_t before, Largest<Real>& best) {
+    constexpr Index batch = 4096;
+    const Index cols = support.cols;
+    std::vector<Index> last_row(static_cast<std::size_t>(cols), -1);
+    std::vector<std::int64_t> places(static_cast<std::size_t>(batch + cols));
+    std::vector<Real> values(places.size());
+    Index fresh = 0;
+    for (Index i = 0; i < support.rows; ++i) {
+        Index* last = last_row.data();
+        const Index first = i * cols;
+        if (watched.moved) for_each_place(support, i, i + 1, [=](Index, Index place) { last[place - first] = i; });
+        for_each_place(watched.support, i, i + 1, [&, to = places.data(), value = values.data()](Index k, Index place) {
+            value[fresh] = watched.momentum[k];
+            to[fresh] = before + place;
+            fresh += last[place - first] != i;
+        });
+        if (fresh < batch && i + 1 < support.rows) continue;
+        best.look(values.data(), fresh, [from = places.data()](Index n) { return from[n]; }, [](Index) { return true; });
+        fresh = 0;
+    }
+}
 
 /// The support after a change, and which weight of the old one every weight is; -1 is a new one.
 struct Moved {
@@ -289,29 +391,33 @@ struct Moved {
         count = old.count - change.losing + Index(change.places.size());
         had_weights = old.count > 0;
         indptr.reserve(old.rows + 1);
-        indices.reserve(count + 1);  // a weight that ends is written too, and then overwritten
-        from.reserve(count + 1);
-        const std::int32_t* start = old.row_start();
+        indices.reserve(std::max<Index>(count, 1));
+        from.reserve(std::max<Index>(count, 1));
+        std::vector<std::int32_t> staying(static_cast<std::size_t>(old.cols) + 1), weight(staying), beginning(staying);
+        const auto behind = static_cast<std::int32_t>(old.cols);
         std::size_t next = 0;
-        std::int32_t at = indptr[0] = 0;
-        const std::size_t places = change.places.size();
+        indptr[0] = 0;
         for (Index i = 0; i < old.rows; ++i) {
             const Index row = i * old.cols;
-            const auto begin_before = [&](Index place) {
-                for (; next < places && change.places[next] < place; ++next, ++at) {
-                    indices[at] = static_cast<std::int32_t>(change.places[next] - row);
-                    from[at] = -1;
-                }
-            };
-            for (std::int32_t k = start[i]; k < start[i + 1]; ++k) {
-                const std::int32_t col = old.col(k);
-                begin_before(row + col);
-                indices[at] = col;
-                from[at] = k;
-                at += change.lost[static_cast<std::size_t>(k)] ? 0 : 1;
+            std::size_t stay = 0, begin = 0;
+            for_each_place(old, i, i + 1, [&](Index k, Index place) {
+                staying[stay] = static_cast<std::int32_t>(place - row);
+                weight[stay] = static_cast<std::int32_t>(k);
+                stay += change.lost[static_cast<std::size_t>(k)] == 0;
+            });
+            for (; next < change.places.size() && change.places[next] < row + old.cols; ++next) {
+                beginning[begin++] = static_cast<std::int32_t>(change.places[next] - row);
             }
-            begin_before((i + 1) * old.cols);
-            indptr[i + 1] = at;
+            staying[stay] = beginning[begin] = behind;
+            indptr[i + 1] = indptr[i] + static_cast<std::int32_t>(stay + begin);
+            stay = begin = 0;
+            for (std::int32_t at = indptr[i]; at < indptr[i + 1]; ++at) {  // no branch foretells which comes first
+                const bool begins = beginning[begin] < staying[stay];
+                indices[at] = std::min(beginning[begin], staying[stay]);
+                from[at] = weight[stay] | -std::int32_t(begins);
+                stay += !begins;
+                begin += begins;
+            }
         }
     }
 
