@@ -157,6 +157,23 @@ public:
         return found;
     }
 
+    /// The loss of a step with so many samples, the first number of sample `bad` not being one; NaN if it is refused.
+    double step(Index size, Index bad = -1) {
+        Random random(4);
+        std::vector<Real> X(static_cast<std::size_t>(size * network_->inputs()));
+        for (Real& x : X) x = random.number();
+        if (bad >= 0) X[static_cast<std::size_t>(bad * network_->inputs())] = Real(NAN);
+        std::vector<std::int64_t> labels(static_cast<std::size_t>(size));
+        for (std::int64_t& label : labels) label = static_cast<std::int64_t>(random.bits()) % outputs_;
+        Targets<Real> targets;
+        targets.labels = labels.data();
+        try {
+            return network_->step({X.data(), network_->inputs(), size, nullptr}, targets, 0.01);
+        } catch (const NotFinite&) {
+            return NAN;
+        }
+    }
+
     /// Let whole batches go through the network at once.
     void trace() { network_->trace(); }
 
@@ -256,6 +273,20 @@ void batches_in_parts_are_batches() {
     }
 }
 
+void a_refused_step_leaves_nothing_behind() {
+    constexpr Index size = 390;  // parts of 97, 98, 97 and 98 samples
+    for (const Plan* plan : {&plans[0], &plans[4], &plans[6]}) {
+        for (Index bad : {97 + 97, 389}) {
+            Trained net(*plan, 2), other(*plan, 2);
+            const std::string what = std::string(plan->what) + ", sample " + std::to_string(bad);
+            claim(std::isnan(net.step(size, bad)), what + ": a step with NaN is refused");
+            claim(net.arrays() == other.arrays(), what + ": it changes no weight and no state");
+            claim(net.step(size) == other.step(size), what + ": the next step is as if it had not been");
+            claim(net.arrays() == other.arrays(), what + ": and its weights are, too");
+        }
+    }
+}
+
 void moved_weights_train() {
     for (int threads : {1, 3}) {
         Trained net(plans[4], threads), other(plans[4], threads);
@@ -303,6 +334,7 @@ int main(int count, char** given) {
     if (count > 1) steps = std::atoi(given[1]);
     for (const Plan& plan : plans) results_of_threads_agree(plan);
     batches_in_parts_are_batches();
+    a_refused_step_leaves_nothing_behind();
     moved_weights_train();
     networks_in_threads_do_not_meet();
     a_forked_child_trains();

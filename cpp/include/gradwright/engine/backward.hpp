@@ -1,4 +1,4 @@
-// The backward pass of a network and the updates of its parameters.
+// The backward pass of a network.
 #pragma once
 
 #include "gradwright/engine/forward.hpp"
@@ -9,14 +9,12 @@ template <class Real>
 class BackwardPass : protected ForwardPass<Real> {
 protected:
     using Base = ForwardPass<Real>;
-    using Base::batch_, Base::bound, Base::first_, Base::input_of, Base::largest, Base::layers_, Base::options_, Base::outputs;
-    using Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
+    using Base::batch_, Base::bound, Base::first_, Base::input_of, Base::largest, Base::layers_, Base::options_;
+    using Base::outputs, Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
     using Base::samples_, Base::scratch_, Base::steps_, Base::stride_, Base::team_, Base::width_, Base::window;
 
     BackwardPass(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
-        : Base(std::move(layers), options, steps), losses_(static_cast<std::size_t>(team_.size())) {
-        decay_place_ = place_of(options.optimizer->hyperparameters, "weight_decay");
-    }
+        : Base(std::move(layers), options, steps), losses_(static_cast<std::size_t>(team_.size())) {}
 
     /// The gradients of the linear maps of all layers, of sparse weights and of normalisation.
     void pass_backward(const Member& member, Targets<Real> targets) {
@@ -62,35 +60,6 @@ protected:
         return true;
     }
 
-    // ---- Updates ---------------------------------------------------------------------------------------------
-
-    /// One step of the optimizer for this member's share of a layer, straight from the backward pass.
-    void update_layer(const Member& member, Layer<Real>& layer, double learning_rate) {
-        if (layer.sparse || batch_ > samples_) {
-            const auto [first, last] = member.share(layer.W.size, 16);
-            apply(layer.W, first, last - first, layer.W.gradient.data() + first, learning_rate);
-        } else {
-            update_dense(member, layer, learning_rate);
-        }
-        for (Parameter<Real>* p : {&layer.b, &layer.gamma, &layer.beta}) {
-            if (p->value == nullptr) continue;
-            const auto [first, last] = member.share(p->size, Base::grain);
-            apply(*p, first, last - first, p->gradient.data() + first, learning_rate);
-        }
-    }
-
-    /// One step for entries first, ..., last - 1 from the kept gradient times `scale`; the gradient stays.
-    void update_from_gradient(const Member& member, Parameter<Real>& parameter, Index first, Index last,
-                              double learning_rate, double scale) {
-        Real* copy = scratch_[static_cast<std::size_t>(member.index)].data();
-        for (; first < last; first += Base::block_values) {
-            const Index count = std::min(last - first, Base::block_values);
-            const Real* g = parameter.gradient.data() + first;
-            for (Index i = 0; i < count; ++i) copy[i] = scale == 1 ? g[i] : g[i] * Real(scale);
-            apply(parameter, first, count, copy, learning_rate);
-        }
-    }
-
     /// The gradients of the dense weights, which training makes only in passing.
     void gradients() {
         if (batch_ > samples_) return;  // those of several parts have been kept
@@ -106,13 +75,6 @@ protected:
         for (Layer<Real>& layer : layers_) layer.W.gradient.reserve(std::max<Index>(layer.W.size, 1));
     }
 
-    template <class Body>
-    static void for_each_parameter(Layer<Real>& layer, Body&& body) {
-        for (Parameter<Real>* p : {&layer.W, &layer.b, &layer.gamma, &layer.beta}) {
-            if (p->value != nullptr) body(*p);
-        }
-    }
-
     /// DW = DY^T X for the rows of DW, of which the first is row `first` of W; they have room for whole panels.
     void weight_gradient(const Layer<Real>& layer, Index first, Matrix<Real> DW) const {
         const Index columns = gradient_columns(layer.inputs);
@@ -120,6 +82,35 @@ protected:
             multiply_panels<Real>(DW.rows, samples_, layer.gradient.data() + first * stride_, stride_,
                                   layer.panels.data() + f * samples_, std::min(columns, layer.inputs - f), DW.data + f,
                                   DW.stride, {}, 0);
+        }
+    }
+
+    /// Columns of the gradient of W that are made at a time: their panels stay in the second cache.
+    Index gradient_columns(Index inputs) const {
+        constexpr Index width = panel_width<Real>, cache = 384 * 1024 / sizeof(Real);
+        const Index panels = panels_of<Real>(inputs);
+        const Index most = std::clamp<Index>(cache / std::max<Index>(samples_ * width, 1), 2, 16);
+        const Index groups = std::max<Index>((panels + most - 1) / most, 1);
+        return (panels + groups - 1) / groups * width;
+    }
+
+    /// Call body(first row, rows, first column, gradient) for this member's blocks of the gradient of W, each made
+    /// while what is `wanted` for it is on its way.
+    template <class Body>
+    void for_each_gradient_block(const Member& member, const Layer<Real>& layer, const Wanted<Real>& wanted,
+                                 Body&& body) {
+        constexpr Index rows = detail::rows_of_tile(detail::tile_vectors);
+        const Part part = own_rows(member, layer.outputs);
+        const Index D = layer.inputs, columns = gradient_columns(D);
+        Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
+        for (Index f = 0; f < D; f += columns) {
+            const Matrix<Real> G(block, rows, std::min(columns, D - f), columns);
+            for (Index k = part.first_row; k < part.last_row; k += rows) {
+                const Index count = std::min(rows, part.last_row - k);
+                multiply_panels<Real>(count, samples_, layer.gradient.data() + k * stride_, stride_,
+                                      layer.panels.data() + f * samples_, G.cols, G.data, G.stride, wanted, k * D + f);
+                body(k, count, f, G);
+            }
         }
     }
 
@@ -134,14 +125,11 @@ private:
         if (first < last) {
             const Matrix<Real> Y(rows_.data() + first * K, last - first, K);
             const Matrix<Real> DY(row_gradient_.data() + first * K, last - first, K);
-            const Matrix<Real> D(layers_.back().gradient.data() + first, K, last - first, stride_);
             samples(layers_.back().output(), first, Y);
             losses_[static_cast<std::size_t>(member.index)] +=
                 targets.weight != nullptr ? weighted_loss(Y, targets, first, DY) : plain_loss(Y, targets, first, DY);
-            transpose<Real>(Matrix<const Real>(DY), D);
-            if (last == samples_) {  // another part of the batch may have filled what is padding now
-                for (Index k = 0; k < K; ++k) std::fill_n(D.row(k) + D.cols, width_ - samples_, Real(0));
-            }
+            transpose<Real>(Matrix<const Real>(DY),
+                            Matrix<Real>(layers_.back().gradient.data() + first, K, DY.rows, stride_));
         }
         member.barrier();
     }
@@ -325,65 +313,7 @@ private:
         });
     }
 
-    /// Columns of the gradient of W that are made at a time: their panels stay in the second cache.
-    Index gradient_columns(Index inputs) const {
-        constexpr Index width = panel_width<Real>, cache = 384 * 1024 / sizeof(Real);
-        const Index panels = panels_of<Real>(inputs);
-        const Index most = std::clamp<Index>(cache / std::max<Index>(samples_ * width, 1), 2, 16);
-        const Index groups = std::max<Index>((panels + most - 1) / most, 1);
-        return (panels + groups - 1) / groups * width;
-    }
-
-    /// Call body(first row, rows, first column, gradient) for this member's blocks of the gradient of W, each made
-    /// while what is `wanted` for it is on its way.
-    template <class Body>
-    void for_each_gradient_block(const Member& member, const Layer<Real>& layer, const Wanted<Real>& wanted,
-                                 Body&& body) {
-        constexpr Index rows = detail::rows_of_tile(detail::tile_vectors);
-        const Part part = own_rows(member, layer.outputs);
-        const Index D = layer.inputs, columns = gradient_columns(D);
-        Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
-        for (Index f = 0; f < D; f += columns) {
-            const Matrix<Real> G(block, rows, std::min(columns, D - f), columns);
-            for (Index k = part.first_row; k < part.last_row; k += rows) {
-                const Index count = std::min(rows, part.last_row - k);
-                multiply_panels<Real>(count, samples_, layer.gradient.data() + k * stride_, stride_,
-                                      layer.panels.data() + f * samples_, G.cols, G.data, G.stride, wanted, k * D + f);
-                body(k, count, f, G);
-            }
-        }
-    }
-
-    void update_dense(const Member& member, Layer<Real>& layer, double learning_rate) {
-        Wanted<Real> wanted{{layer.W.value}, layer.inputs};
-        for (std::size_t i = 0; i < max_states; ++i) wanted.array[i + 1] = layer.W.states[i];
-        for_each_gradient_block(member, layer, wanted, [&](Index row, Index rows, Index col, Matrix<Real> G) {
-            for (Index i = 0; i < rows; ++i) {
-                apply(layer.W, (row + i) * layer.inputs + col, G.cols, G.row(i), learning_rate);
-            }
-        });
-    }
-
-    /// One step of the optimizer for `count` entries from `first` on; their gradient g may be changed.
-    void apply(Parameter<Real>& parameter, Index first, Index count, Real* g, double learning_rate) {
-        if (count <= 0) return;
-        Real* theta = parameter.value + first;
-        auto hyperparameter = options_.optimizer_hyperparameter;
-        if (!parameter.decays && decay_place_ >= 0) hyperparameter[static_cast<std::size_t>(decay_place_)] = 0;
-        if (parameter.decays && options_.weight_decay != 0) {
-            const Real decay = Real(options_.weight_decay);
-            GRADWRIGHT_VECTORIZE
-            for (Index i = 0; i < count; ++i) g[i] += decay * theta[i];
-        }
-        std::array<Real*, max_states> states{};
-        for (std::size_t i = 0; i < max_states && parameter.states[i] != nullptr; ++i) {
-            states[i] = parameter.states[i] + first;
-        }
-        options_.optimizer->step(count, theta, g, states.data(), *steps_ + 1, learning_rate, hyperparameter.data());
-    }
-
     std::vector<double> losses_;
-    Index decay_place_ = -1;
 };
 
 }  // namespace gradwright::engine

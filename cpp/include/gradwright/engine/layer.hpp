@@ -28,6 +28,40 @@ struct Parameter {
     Buffer<Real> gradient;  // reserved when it is first needed
 };
 
+/// Rows and columns of an activation matrix.
+struct Part {
+    Index first_row, last_row, first_col, last_col, stride;
+
+    template <class T>
+    Matrix<T> of(T* data) const {
+        return {data + first_row * stride + first_col, last_row - first_row, last_col - first_col, stride};
+    }
+
+    template <class Real>
+    void clear(const Buffer<Real>& memory) const {
+        for (Index row = first_row; row < last_row; ++row) {
+            std::fill_n(memory.data() + row * stride + first_col, last_col - first_col, Real(0));
+        }
+    }
+
+    /// With what is behind the samples of whole rows, for kernels that take every entry on its own: without a gap, all
+    /// rows are one. Nobody reads what they write there.
+    Part without_gaps(Index width) const {
+        Part part = *this;
+        if (first_col == 0 && last_col == width) part.last_col = stride;
+        return part;
+    }
+
+    /// Call body(part) for groups of rows that fit the first cache.
+    template <class Real, class Body>
+    void for_each_group(Body&& body) const {
+        const Index group = rows_in_cache<Real>(last_col - first_col);
+        for (Index row = first_row; row < last_row; row += group) {
+            body(Part{row, std::min(row + group, last_row), first_col, last_col, stride});
+        }
+    }
+};
+
 template <class Real>
 struct Layer {
     Index inputs = 0, outputs = 0;
@@ -91,11 +125,11 @@ struct Layer {
         b.gradient.reserve(outputs);
     }
 
-    /// Zero everything that depends on the batch, so that padding holds finite values.
-    void clear() {
+    /// Zero a part of everything that depends on the batch, so that padding holds finite values.
+    void clear(Part part) {
         for (Buffer<Real>* memory :
              {&linear_memory, &normalised_memory, &activated_memory, &dropped_memory, &mask, &gradient}) {
-            if (memory->size() > 0) std::fill_n(memory->data(), memory->size(), Real(0));
+            if (memory->size() > 0) part.clear(*memory);
         }
     }
 };
@@ -108,33 +142,6 @@ void for_each_weight(const Layer<Real>& layer, Index first, Index last, Body&& b
         for (std::int32_t k = start[i]; k < start[i + 1]; ++k) body(k, i * layer.inputs + layer.support.col(k));
     }
 }
-
-/// Rows and columns of an activation matrix.
-struct Part {
-    Index first_row, last_row, first_col, last_col, stride;
-
-    template <class T>
-    Matrix<T> of(T* data) const {
-        return {data + first_row * stride + first_col, last_row - first_row, last_col - first_col, stride};
-    }
-
-    /// With what is behind the samples of whole rows, for kernels that take every entry on its own: without a gap, all
-    /// rows are one. Nobody reads what they write there.
-    Part without_gaps(Index width) const {
-        Part part = *this;
-        if (first_col == 0 && last_col == width) part.last_col = stride;
-        return part;
-    }
-
-    /// Call body(part) for groups of rows that fit the first cache.
-    template <class Real, class Body>
-    void for_each_group(Body&& body) const {
-        const Index group = rows_in_cache<Real>(last_col - first_col);
-        for (Index row = first_row; row < last_row; row += group) {
-            body(Part{row, std::min(row + group, last_row), first_col, last_col, stride});
-        }
-    }
-};
 
 /// The elementwise stages after the linear map: activation and dropout.
 template <class Real>

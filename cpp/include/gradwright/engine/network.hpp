@@ -6,7 +6,7 @@
 #pragma once
 
 #include "clip_by_global_norm.hpp"
-#include "gradwright/engine/backward.hpp"
+#include "gradwright/engine/update.hpp"
 #include "gradwright/engine/rewire.hpp"
 
 namespace gradwright::engine {
@@ -14,8 +14,8 @@ namespace gradwright::engine {
 enum class Stage { input, linear, output };
 
 template <class Real>
-class Network : BackwardPass<Real> {
-    using Base = BackwardPass<Real>;
+class Network : Updates<Real> {
+    using Base = Updates<Real>;
     using Base::for_each_parameter, Base::layers_, Base::loss, Base::options_, Base::pass_backward;
     using Base::pass_forward, Base::rows_, Base::samples, Base::samples_, Base::steps_, Base::surely_finite, Base::team_;
 

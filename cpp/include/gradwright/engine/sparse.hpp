@@ -98,7 +98,8 @@ GRADWRIGHT_INLINE void prefetch(const T* first, const T* last) {
 
 /// Call body(line, tile, first weight, last weight) for lines first, ..., last - 1 of all tiles, and done(first line, last
 /// line, block) for a few lines at a time when their last tile is over. What is read at random comes into the second cache
-/// once, a few tiles at a time, and with it groups of lines whose weights stay there from one tile to the next.
+/// once, a few tiles at a time, and with it groups of lines whose weights stay there from one tile to the next. `array` has
+/// a value for every weight, which the body reads or writes, or is null.
 template <class Real, class Id, class Body, class Done>
 GRADWRIGHT_INLINE void for_each_line(Lines<Id> lines, const Real* array, Index first, Index last, Window block, Body&& body,
                                       Done&& done) {
