@@ -260,6 +260,15 @@ def test_random_growth_finds_places_without_a_weight() -> None:
     assert set(found) == set(range(99)) - set(support.places.tolist())
 
 
+@pytest.mark.parametrize("rule", ["magnitude", "set"])
+def test_the_engine_gives_up_no_more_weights_than_there_are(rule: str) -> None:
+    network = trained()._network
+    assert network.prune([1], 10**6, rule, 0.0) == [60]
+    assert network.prune([2, 1], 10**6, rule, 0.0) == [45, 60]
+    assert network.prune([1], -1, rule, 0.0) == [0]
+    assert network.prune([], 5, rule, 0.0) == []
+
+
 def test_pruning_by_sign_takes_from_both_sides() -> None:
     values = np.array([-3.0, -0.1, 0.2, 4.0, 0.5, -0.3])
     np.testing.assert_array_equal(least(values, 2, "set"), [1, 2])
