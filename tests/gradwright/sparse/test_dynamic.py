@@ -160,6 +160,16 @@ def test_gradients_of_absent_weights_need_a_step() -> None:
 
 
 @pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_growth_by_momentum_needs_watched_places(backend: str) -> None:
+    net: Any = net_of(backend)
+    before = arrays_of(net.backend)
+    with pytest.raises(RuntimeError, match="growth by momentum needs watched places"):
+        net.backend.rewire(Move((1,), 5, grow="momentum"))
+    for name, array in arrays_of(net.backend).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
 @pytest.mark.parametrize("grown", [None, 0, 100])
 def test_weights_that_moved_have_no_gradient_until_the_next_step(backend: str, grown: Any) -> None:
     net = net_of(backend)
