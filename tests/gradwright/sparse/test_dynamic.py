@@ -170,6 +170,21 @@ def test_growth_by_momentum_needs_watched_places(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["cpp", "numpy"])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_support_handed_out_stays_when_weights_move(backend: str, replaces: bool) -> None:
+    net: Any = net_of(backend)
+    old = net.backend.support(1)
+    mask = old.mask()
+    if replaces:
+        other = uniform(old.shape, 0.3, np.random.default_rng(4))
+        net.backend.replace(1, other, np.ones(other.count, np.float32))
+    else:
+        net.backend.rewire(Move((1,), 20))
+    assert (old.mask() == mask).all()
+    assert (net.backend.support(1).mask() != mask).any()
+
+
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
 @pytest.mark.parametrize("grown", [None, 0, 100])
 def test_weights_that_moved_have_no_gradient_until_the_next_step(backend: str, grown: Any) -> None:
     net = net_of(backend)
