@@ -112,8 +112,9 @@ def batch(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
 
 
 def rewiring(arena: Arena, limits: Limits, wanted: Wanted) -> Iterator[Row]:
-    """A prune-and-grow step against a training step."""
-    rules = [Peer(*names, alike=False) for names in (("SET", "own", "set_random"), ("RigL", "own", "rigl"))]
+    """A move of weights after some steps of training against one step."""
+    makers = {"SET": "set_random", "SNFS": "snfs", "RigL": "rigl"}
+    rules = [Peer(name, "own", make, alike=False) for name, make in makers.items()]
     for name in wanted.networks or ("cifar",):
         for density in (0.1, 0.01, 0.001):
             problem = pose(*NETWORKS[name], density=density, threads=arena.threads)

@@ -192,6 +192,10 @@ def _progress(net: MLP, data: Mapping[str, Any], arrays: Mapping[str, Array]) ->
     losses, weights = arrays["progress/losses"], arrays["progress/weights"]
     if losses.ndim != 1 or losses.shape != weights.shape:
         raise CheckpointError(f"progress: {losses.shape} losses and {weights.shape} weights")
+    if numbers["epoch_step"] + len(losses) > step:
+        raise CheckpointError(
+            f"progress: {len(losses)} losses since step {numbers['epoch_step']}, but it is at step {step}"
+        )
     return Progress(**numbers, losses=losses, weights=weights, options=options, best=best)
 
 

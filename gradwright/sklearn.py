@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.utils import check_random_state
@@ -51,6 +52,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         init: Any = "he",
         batchnorm: bool = False,
         dropout: float = 0.0,
+        density: Any = 1.0,
+        support: Any = None,
         backend: str = "cpp",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -71,6 +74,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.init = init
         self.batchnorm = batchnorm
         self.dropout = dropout
+        self.density = density
+        self.support = support
         self.backend = backend
 
     def _train(
@@ -149,8 +154,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         solver = _SOLVERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
         return MLP(
             [X.shape[1], *widths, outputs], [*activations, output], self.init, loss=loss,
-            optimizer=solver, batchnorm=self.batchnorm, dropout=self.dropout,
-            weight_decay=self.alpha / batch, dtype=X.dtype.name, backend=self.backend,
+            optimizer=solver, batchnorm=self.batchnorm, dropout=self.dropout, density=self.density,
+            support=self.support, weight_decay=self.alpha / batch, dtype=X.dtype.name, backend=self.backend,
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
         )  # fmt: skip
 
@@ -163,9 +168,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f'expected batch_size "auto" or >= 1, got {self.batch_size!r}')
 
     @property
-    def coefs_(self) -> list[Array]:
-        """Weights of every layer, (inputs, outputs) as in scikit-learn."""
-        return [array.T for name, array in self._arrays() if name.endswith(".W")]
+    def coefs_(self) -> list[Any]:
+        """Weights of every layer, (inputs, outputs) as in scikit-learn; SciPy's where they are sparse."""
+        arrays, found = dict(self._arrays()), []
+        for number, layer in enumerate(self.network_.specification.layers, start=1):
+            W = f"layer{number}.W"
+            if layer.sparse:
+                parts = (arrays[f"{W}.{part}"] for part in ("values", "indices", "indptr"))
+                found.append(csr_array(tuple(parts), shape=(layer.outputs, layer.inputs)).T)
+            else:
+                found.append(arrays[W].T)
+        return found
 
     @property
     def intercepts_(self) -> list[Array]:
@@ -197,7 +210,7 @@ class GradwrightClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         early_stopping: watch the loss on `validation_fraction` of the samples instead.
         random_state: of weights, order, dropout and validation samples.
         warm_start: go on with the network of the last `fit`.
-        init, batchnorm, dropout, backend: as in `gradwright.MLP`.
+        init, batchnorm, dropout, density, support, backend: as in `gradwright.MLP`.
 
     The network computes in float32 for samples in float32, else in float64. After `fit`:
     `network_`, `classes_`, `loss_curve_`, `n_iter_`, `coefs_`, `intercepts_`.

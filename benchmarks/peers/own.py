@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from gradwright.backends import cpp
 from gradwright.specification import specify
 
 from .problem import Array, Problem
+
+STEPS_BETWEEN = 10  # two moves of weights
 
 
 class Network:
@@ -38,21 +42,30 @@ class Network:
 
 
 class Rewired(Network):
-    """A run moves the share of weights of `rule` so many times, by the gradients of one step."""
+    """A run moves the share of weights of `rule` so many times, each time after some training."""
 
     def __init__(self, problem: Problem, **rule: Any) -> None:
         from gradwright.sparse import Rewiring
 
         super().__init__(problem)
-        self._rewiring, self._has_gradients = Rewiring(**rule), False
+        self._rewiring = Rewiring(**rule)
+        self._rewiring.on_train_begin(SimpleNamespace(backend=self.engine))
 
-    def run(self, steps: int) -> object:
-        if not self._has_gradients:
-            super().run(1)
-            self._has_gradients = True
+    def run(self, steps: int) -> float:
+        seconds = 0.0
         for _ in range(steps):
+            self._begin_anew()
+            super().run(STEPS_BETWEEN)
+            start = time.perf_counter()
             self._rewiring.apply(self.engine)
-        return None
+            seconds += time.perf_counter() - start
+        return seconds
+
+    def _begin_anew(self) -> None:
+        """Initial values for all weights: those that began last would be the least, and end again."""
+        for name, values in self.engine.parameters().items():
+            if name.endswith(".W.values"):
+                values[:] = self._problem.arrays[name]
 
 
 def network(problem: Problem) -> Network:
@@ -70,6 +83,11 @@ def dense_network(problem: Problem) -> Network:
 def set_random(problem: Problem) -> Rewired:
     """Prune and grow as SET: smallest positive and negative weights, random places."""
     return Rewired(problem, prune="set", grow="random")
+
+
+def snfs(problem: Problem) -> Rewired:
+    """Prune and grow as SNFS: smallest weights, largest momentum of watched places."""
+    return Rewired(problem, prune="magnitude", grow="momentum")
 
 
 def rigl(problem: Problem) -> Rewired:

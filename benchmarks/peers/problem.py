@@ -17,7 +17,7 @@ class Trainer(Protocol):
     """Training on one batch."""
 
     def run(self, steps: int) -> object:
-        """Make so many steps: forward, backward, update."""
+        """Make so many steps: forward, backward, update. A float is the seconds that count."""
 
     def loss(self) -> float:
         """The loss of the batch."""

@@ -151,7 +151,8 @@ class Engine:
         """Where the weights of a sparse layer are."""
         layer, own = self.specification.layers[number - 1], f"layer{number}.W."
         shape = (layer.outputs, layer.inputs)
-        return Support(shape, self._parameters[f"{own}indptr"], self._network.indices(number))
+        # moves write into the array of row starts
+        return Support(shape, self._parameters[f"{own}indptr"].copy(), self._network.indices(number))
 
     def rewire(self, move: Move) -> None:
         """Give up weights and begin others; what stays keeps its value and the optimizer's states.

@@ -220,6 +220,8 @@ def _grown(
         else:
             own = f"layer{number}.W.watched."
             state = backend.state()
+            if f"{own}momentum" not in state:
+                raise RuntimeError("growth by momentum needs watched places")
             watched = Support(support.shape, state[f"{own}indptr"], state[f"{own}indices"])
             fresh = ~np.isin(watched.places, support.places)
             where = watched.places[fresh]

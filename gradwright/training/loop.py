@@ -67,6 +67,11 @@ def resume(
             f"there is nothing to resume: {net.progress.epoch} of {net.progress.target} epochs are "
             "finished; train on with fit"
         )
+    made = int(net.backend.state()["step"][0]) - net.progress.epoch_step - len(net.progress.losses)
+    if made > 0:
+        raise ValueError(
+            f"the network has made {made} steps since the fit was interrupted; train on with fit"
+        )
     assert net.progress.options is not None  # noqa: S101
     chosen = TrainingOptions.from_json(net.progress.options, learning_rate)
     net.history.stopped = ""
@@ -168,6 +173,8 @@ class Run:
             raise
         finally:
             shown.finish()
+            done = self._finished()  # the arrays have room for more
+            progress.losses, progress.weights = progress.losses[:done], progress.weights[:done]
         if progress.best:
             restore(net.backend, progress.best)
             progress.best, progress.target = {}, progress.epoch

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ if str(ROOT) not in sys.path:
 
 from benchmarks import limits, memory, pictures, training  # noqa: E402
 from benchmarks.contest import Arena, Effort, disagreeing  # noqa: E402
-from benchmarks.peers import DENSE, OURS, SPARSE, Peer  # noqa: E402
+from benchmarks.peers import DENSE, OURS, SPARSE, Peer, own  # noqa: E402
 from benchmarks.peers.problem import pose  # noqa: E402
 
 SHORT = Effort(rounds=2, turn=1e-4)
 TESTED = ("gradwright", "gradwright, dense", "NumPy", "scikit-learn", "SciPy CSR")
+MACHINE = {
+    "multiply-add": 1e9, "multiply-add, load": 5e8, "L2": 1e15, "L3": 1e15, "DRAM": 1e15,
+    "threads": 1.0, "L2 bytes": 1e9, "L3 bytes": 1e9,
+}  # fmt: skip
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
 
 
@@ -39,6 +44,34 @@ def test_contenders_train_the_same_network(
     assert {name: len(times) for name, times in found.seconds.items()} == {
         peer.name: SHORT.rounds for peer, _ in entries
     }
+
+
+def test_moves_are_timed_without_the_training_between_them() -> None:
+    problem = pose((300, 200, 5), 12, density=0.2)
+    for make in (own.set_random, own.snfs, own.rigl):
+        moving = make(problem)
+        before = moving.engine.support(1)
+        moving.run(1)
+        between = moving.engine.support(1)
+        start = time.perf_counter()
+        seconds = moving.run(1)
+        assert 0 < seconds < time.perf_counter() - start
+        assert moving.engine.state()["step"][0] == 2 * own.STEPS_BETWEEN
+        begun = np.setdiff1d(between.places, before.places)
+        assert len(begun) == round(0.3 * between.count)
+        stayed = np.isin(begun, moving.engine.support(1).places).mean()
+        assert stayed > 0.5, "the weights that began last must not be those that end"
+
+
+def test_moves_at_random_by_momentum_and_by_gradient_have_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a batch that would be taken in parts, which growth by gradient cannot be made of
+    monkeypatch.setitem(training.NETWORKS, "tiny", ((300, 200, 20), 130))
+    with Arena(1) as arena:
+        rows = list(training.rewiring(arena, MACHINE, training.Wanted(["tiny"], effort=SHORT)))
+    for row in rows:
+        assert row.left_out == {}
+        assert list(row.seconds) == ["gradwright", "SET", "SNFS", "RigL"]
+        assert all(len(times) == SHORT.rounds for times in row.seconds.values())
 
 
 def test_a_peer_that_is_not_installed_or_fails_is_left_out_by_name() -> None:
@@ -82,14 +115,10 @@ def test_the_program_of_limits_has_no_warning() -> None:
 
 
 def test_least_time_counts_products_that_are_needed() -> None:
-    machine = {
-        "multiply-add": 1e9, "multiply-add, load": 5e8, "L2": 1e15, "L3": 1e15, "DRAM": 1e15,
-        "threads": 1.0, "L2 bytes": 1e9, "L3 bytes": 1e9,
-    }  # fmt: skip
     dense, sparse = pose((8, 4, 2), 10), pose((8, 4, 2), 10, density=0.5)
     operations = 2 * 10 * (2 * 32 + 3 * 8)  # no gradient of the first layer's inputs
-    assert limits.least(dense, machine) == pytest.approx(operations / 1e9)
-    assert limits.least(sparse, machine) == pytest.approx(operations / 2 / 5e8)
+    assert limits.least(dense, MACHINE) == pytest.approx(operations / 1e9)
+    assert limits.least(sparse, MACHINE) == pytest.approx(operations / 2 / 5e8)
 
 
 def test_a_line_is_found_through_what_grows_linearly() -> None:

@@ -256,6 +256,28 @@ def test_a_file_that_does_not_fit_together_is_refused(saved, what):
         gradwright.load(rewritten(saved[1], change), backend="numpy")
 
 
+def test_a_step_before_the_losses_of_its_epoch_is_refused(tmp_path):
+    interrupted(build(), 5).save(tmp_path / "part.gw")
+    back = {"state/step.npy": npy(np.array([4]))}
+    path = rewritten(tmp_path / "part.gw", lambda _, m: m.update(back))
+    with pytest.raises(CheckpointError, match="2 losses since step 3, but it is at step 4"):
+        gradwright.load(path, backend="numpy")
+
+
+@pytest.mark.parametrize("after", [2, 3])
+def test_a_fit_is_not_resumed_behind_steps_made_by_hand(after, tmp_path):
+    net = interrupted(build(), after)
+    for _ in range(3):
+        net.forward(X)
+        net.backward(Y)
+        net.update(0.01)
+    net.save(tmp_path / "part.gw")
+    for found in (net, gradwright.load(tmp_path / "part.gw", backend="numpy")):
+        with pytest.raises(ValueError, match="3 steps since the fit was interrupted; train on with"):
+            found.resume(X, Y, verbose=False)
+        found.fit(X, Y, **FIT)
+
+
 PATTERNS = {
     "a column out of range": ("indices", 3, 7, "row"),
     "a negative column": ("indices", 3, -1, "row"),

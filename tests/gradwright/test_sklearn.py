@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from sklearn.base import clone
 from sklearn.datasets import load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -18,14 +19,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from gradwright import MLP
 from gradwright.data import sine, spiral
 from gradwright.sklearn import GradwrightClassifier, GradwrightRegressor
+from gradwright.sparse import uniform
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks([
     GradwrightClassifier((32,), learning_rate_init=0.01, max_iter=60),
     GradwrightRegressor((32,), learning_rate_init=0.02, max_iter=80),
+    GradwrightClassifier((32,), learning_rate_init=0.01, max_iter=60, density=0.5),
+    GradwrightRegressor((32,), learning_rate_init=0.02, max_iter=80, support="uniform"),
 ])  # fmt: skip
 def test_scikit_learns_check_passes(estimator: object, check: object) -> None:
     check(estimator)  # type: ignore[operator]
@@ -56,10 +61,53 @@ def test_the_same_random_state_gives_the_same_bits() -> None:
     assert curves[0] == curves[1] != curves[2]
 
 
+SPARSE: dict[str, dict[str, object]] = {
+    "of one density": {"density": 0.2},
+    "of a density a layer": {"density": [0.5, 0.2, 1.0]},
+    "Erdos-Renyi": {"density": 0.3, "support": "erdos_renyi"},
+    "in groups": {"density": 1.0, "support": [None, ("n_of_m", {"n": 2, "m": 4}), None]},
+    "given": {"support": [uniform((32, 2), 0.5, 3), uniform((32, 32), 0.1, 4), None]},
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", SPARSE)
+def test_layers_are_as_sparse_as_those_of_the_network(name: str) -> None:
+    found = clone(classifier(max_iter=20, **SPARSE[name])).fit(SPIRAL.X, SPIRAL.y)
+    net = MLP([2, 32, 32, 3], **SPARSE[name])
+    for layer, wanted in zip(found.network_.specification.layers, net.specification.layers, strict=True):
+        assert (layer.density, layer.support) == (wanted.density, wanted.support)
+    assert [W.shape for W in found.coefs_] == [(2, 32), (32, 32), (32, 3)]
+    value = SPIRAL.X.astype(np.float64)
+    for W, b in zip(found.coefs_, found.intercepts_, strict=True):
+        logits = value @ W + b
+        value = np.maximum(logits, 0)
+    np.testing.assert_array_equal(found.predict(SPIRAL.X), logits.argmax(axis=1))
+
+
+def test_density_and_support_are_parameters_like_the_others() -> None:
+    given = {"density": [0.5, 1.0, 1.0], "support": [uniform((32, 2), 0.5, 0), None, None]}
+    found = classifier(**given)
+    assert {name: found.get_params()[name] for name in given} == given
+    assert "support" in repr(found)
+    assert clone(found).density == given["density"]
+    assert found.set_params(density=0.1, support=None).get_params()["density"] == 0.1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_search_chooses_the_density() -> None:
+    grid = {"density": [0.0, 1.0], "support": ["uniform", None]}
+    found = GridSearchCV(classifier(), grid, cv=2).fit(SPIRAL.X, SPIRAL.y)
+    assert found.best_params_["density"] == 1.0
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])  # noqa: S301
-def test_a_copy_of_a_fitted_estimator_predicts_and_goes_on_alike(again: object) -> None:
-    found = classifier(max_iter=3, warm_start=True, batchnorm=True).fit(SPIRAL.X, SPIRAL.y)
+@pytest.mark.parametrize("options", [{}, {"support": SPARSE["given"]["support"]}])
+def test_a_copy_of_a_fitted_estimator_predicts_and_goes_on_alike(
+    again: object, options: dict[str, object]
+) -> None:
+    found = classifier(max_iter=3, warm_start=True, batchnorm=True, **options).fit(SPIRAL.X, SPIRAL.y)
     other = again(found)  # type: ignore[operator]
     np.testing.assert_array_equal(found.predict_proba(SPIRAL.X), other.predict_proba(SPIRAL.X))
     curves = [f.fit(SPIRAL.X, SPIRAL.y).loss_curve_ for f in (found, other)]
@@ -172,6 +220,10 @@ def test_arrays_have_scikit_learns_layout() -> None:
         ({"batch_size": 0}, 'batch_size "auto" or >= 1'),
         ({"solver": "lbfgs"}, "unknown optimizer 'lbfgs'"),
         ({"activation": "rleu"}, "did you mean 'relu'"),
+        ({"density": 1.5}, r"density in \[0, 1\]"),
+        ({"density": [0.1, 0.2]}, "density"),
+        ({"support": "unifrom"}, "did you mean 'uniform'"),
+        ({"support": uniform((4, 4), 0.5, 0)}, "layer 1: expected a support of shape"),
     ],
 )
 def test_a_wrong_parameter_is_refused(options: dict[str, object], message: str) -> None:

@@ -255,6 +255,23 @@ def test_a_step_that_is_not_finite_changes_nothing(optimizer: str, density: floa
         np.testing.assert_array_equal(value, before[name])
 
 
+@pytest.mark.parametrize("backend", [cpp.Engine, lambda *given: Composed("numpy", *given)])
+@pytest.mark.parametrize(
+    ("loss", "bias", "target", "told"),
+    [("half_squared_error", "inf", 0, "inf"), ("half_squared_error", "-nan", 0, "nan"),
+     ("cross_entropy", "0", -1, "-inf")],
+)  # fmt: skip
+def test_a_loss_that_is_not_finite_is_told_as_python_writes_it(
+    backend: Any, loss: str, bias: str, target: float, told: str
+) -> None:
+    spec = specify([2, 2], ["identity"], loss=loss)
+    net = backend(spec, initial_arrays(spec))
+    net.parameters()["layer1.b"][:] = float(bias)
+    X, T = np.zeros((3, 2), np.float32), np.full((3, 2), target, np.float32)
+    with pytest.raises(FloatingPointError, match=f"^the loss is {told}$"):
+        net.epoch(X, T, np.arange(3), 3, np.ones(1))
+
+
 def test_ctrl_c_stops_between_two_batches() -> None:
     spec = specify([100, 200, 5], ["relu", "softmax"])
     net = cpp.Engine(spec, initial_arrays(spec), 1)

@@ -160,6 +160,31 @@ def test_gradients_of_absent_weights_need_a_step() -> None:
 
 
 @pytest.mark.parametrize("backend", ["cpp", "numpy"])
+def test_growth_by_momentum_needs_watched_places(backend: str) -> None:
+    net: Any = net_of(backend)
+    before = arrays_of(net.backend)
+    with pytest.raises(RuntimeError, match="growth by momentum needs watched places"):
+        net.backend.rewire(Move((1,), 5, grow="momentum"))
+    for name, array in arrays_of(net.backend).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_support_handed_out_stays_when_weights_move(backend: str, replaces: bool) -> None:
+    net: Any = net_of(backend)
+    old = net.backend.support(1)
+    mask = old.mask()
+    if replaces:
+        other = uniform(old.shape, 0.3, np.random.default_rng(4))
+        net.backend.replace(1, other, np.ones(other.count, np.float32))
+    else:
+        net.backend.rewire(Move((1,), 20))
+    assert (old.mask() == mask).all()
+    assert (net.backend.support(1).mask() != mask).any()
+
+
+@pytest.mark.parametrize("backend", ["cpp", "numpy"])
 @pytest.mark.parametrize("grown", [None, 0, 100])
 def test_weights_that_moved_have_no_gradient_until_the_next_step(backend: str, grown: Any) -> None:
     net = net_of(backend)
@@ -258,6 +283,15 @@ def test_random_growth_finds_places_without_a_weight() -> None:
     free = 99 - support.count
     found = absent_at_random(support, free, (3, 1), 0)
     assert set(found) == set(range(99)) - set(support.places.tolist())
+
+
+@pytest.mark.parametrize("rule", ["magnitude", "set"])
+def test_the_engine_gives_up_no_more_weights_than_there_are(rule: str) -> None:
+    network = trained()._network
+    assert network.prune([1], 10**6, rule, 0.0) == [60]
+    assert network.prune([2, 1], 10**6, rule, 0.0) == [45, 60]
+    assert network.prune([1], -1, rule, 0.0) == [0]
+    assert network.prune([], 5, rule, 0.0) == []
 
 
 def test_pruning_by_sign_takes_from_both_sides() -> None:

@@ -98,7 +98,9 @@ public:
             for (Layer<Real>& layer : layers_) this->update_layer(member, layer, learning_rate);
         });
         const double value = loss();
-        if (!std::isfinite(value)) throw NotFinite("the loss is " + std::to_string(value));
+        if (!std::isfinite(value)) {  // to_string would tell the sign of NaN
+            throw NotFinite(std::isnan(value) ? "the loss is nan" : "the loss is " + std::to_string(value));
+        }
         traced_ = parts == 1;
         follow_statistics();
         if (!clips && surely_finite()) {
