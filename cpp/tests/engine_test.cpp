@@ -175,7 +175,7 @@ public:
     }
 
     /// Let whole batches go through the network at once.
-    void trace() { network_->trace(); }
+    void trace(bool on) { network_->trace(on); }
 
     /// Move the weights of a sparse layer to other places.
     void rewire(std::size_t number) {
@@ -266,7 +266,7 @@ void batches_in_parts_are_batches() {
     for (const Plan* plan : {&plans[4], &plans[6]}) {
         for (int threads : {1, 2}) {
             Trained parts(*plan, threads), whole(*plan, threads);
-            whole.trace();
+            whole.trace(true);
             claim(distance(parts.train(steps), whole.train(steps)) < 1e-4,
                   std::string(plan->what) + ": a batch in parts trains as one at once, to rounding");
         }

@@ -66,7 +66,8 @@ struct Case {
         compare("DW", K, D, DW.data(), step, [&](Index k, Index d) { return product(DY, k, X, d, samples); });
     }
 
-    void sparse(double density) {
+    /// `add`: the gradients come on top of others.
+    void sparse(double density, bool add = false) {
         std::bernoulli_distribution present(density);
         std::vector<std::int32_t> start{0}, col;
         std::vector<Index> row;
@@ -81,7 +82,8 @@ struct Case {
         const Support support(K, D, start.data(), col.data(), true);
         const auto count = static_cast<Index>(col.size());
         const auto W = values(count), X = values(D * stride), DY = values(K * stride), b = values(K);
-        std::vector<Real> Y(DY.size()), made_Y(Y), DX(X.size()), made_DX(DX), DW(count + 1), sampled(count + 1);
+        const auto before = add ? values(count + 1) : std::vector<Real>(count + 1, Real(NAN));
+        std::vector<Real> Y(DY.size()), made_Y(Y), DX(X.size()), made_DX(DX), DW(before), sampled(before);
         const Window window{0, width, stride};
         // What is said to be there is taken then.
         const auto take = [](const std::vector<Real>& from, std::vector<Real>& to) {
@@ -93,8 +95,9 @@ struct Case {
             };
         };
         support.forward<Real>(W.data(), b.data(), X.data(), made_Y.data(), window, 0, K, take(made_Y, Y));
-        support.backward<Real>(W.data(), X.data(), DY.data(), made_DX.data(), DW.data(), false, window, 0, D, take(made_DX, DX));
-        support.sampled<Real>(X.data(), DY.data(), sampled.data(), false, window, 0, K);
+        support.backward<Real>(W.data(), X.data(), DY.data(), made_DX.data(), DW.data(), add, window, 0, D,
+                               take(made_DX, DX));
+        support.sampled<Real>(X.data(), DY.data(), sampled.data(), add, window, 0, K);
         std::vector<double> expected_Y(Y.size()), expected_DX(DX.size());
         for (Index k = 0; k < K; ++k) {
             for (Index n = 0; n < samples; ++n) expected_Y[k * stride + n] = double(b[k]);
@@ -107,7 +110,9 @@ struct Case {
         }
         compare("sparse Y", K, samples, Y.data(), stride, [&](Index k, Index n) { return expected_Y[k * stride + n]; });
         compare("sparse DX", D, samples, DX.data(), stride, [&](Index d, Index n) { return expected_DX[d * stride + n]; });
-        const auto wanted = [&](Index, Index i) { return product(DY, row[i], X, col[i], width); };  // padding counts
+        const auto wanted = [&](Index, Index i) {
+            return (add ? double(before[i]) : 0) + product(DY, row[i], X, col[i], width);  // padding counts
+        };
         compare("sparse DW", 1, count, DW.data(), 0, wanted);
         compare("sampled DW", 1, count, sampled.data(), 0, wanted);
     }
@@ -126,6 +131,14 @@ void all_shapes() {
         Case<Real>{60, 110, samples}.dense();
         Case<Real>{samples % 29 + 1, samples % 67 + 1, samples}.sparse(0.3);
         Case<Real>{60, 210, samples}.sparse(0.2);
+    }
+    for (const Index samples : {9, 100, 140}) {
+        for (const double density : {0.002, 0.02, 0.2}) {
+            for (const bool add : {false, true}) {
+                Case<Real>{20, 1700, samples}.sparse(density, add);  // more than the second cache has room for
+                Case<Real>{1700, 20, samples}.sparse(density, add);
+            }
+        }
     }
     Case<Real>{50, 1100, 9}.dense();  // more terms than are added at a time
     Case<Real>{1100, 50, 9}.dense();

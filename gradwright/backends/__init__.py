@@ -104,8 +104,8 @@ class Backend(Protocol):
     def replace(self, number: int, support: Support, values: Array) -> None:
         """Other weights for a sparse layer; where there was one already, states are kept."""
 
-    def trace(self) -> None:
-        """Keep what gradients of absent weights are made of from now on."""
+    def trace(self, on: bool) -> None:
+        """Whether to keep what gradients of absent weights are made of, from now on."""
 
     def weight_gradient(self, number: int, first: int, last: int) -> Array:
         """Rows of the dense gradient of W of the last step. RuntimeError if there was none."""

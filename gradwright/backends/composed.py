@@ -78,10 +78,10 @@ class Composed:
         """Where the weights of a sparse layer are."""
         return self.layers[number - 1].support
 
-    def trace(self) -> None:
-        """Keep what gradients of absent weights are made of from now on."""
-        for layer in self.layers:
-            layer.traced = layer.specification.sparse
+    def trace(self, on: bool) -> None:
+        """Whether to keep what gradients of absent weights are made of, from now on."""
+        for number, layer in enumerate(self.layers, start=1):
+            layer.traced = layer.specification.sparse and (on or number in self._watching)
 
     def weight_gradient(self, number: int, first: int, last: int) -> Array:
         """Rows first, ..., last - 1 of the dense gradient of W for the last batch of training."""
@@ -127,8 +127,8 @@ class Composed:
         self, number: int, indptr: Array, indices: Array, momentum: Array, beta: float
     ) -> None:
         """Average the gradients of these places from now on."""
-        self.trace()
         self._watching.add(number)
+        self.layers[number - 1].traced = True
         parts = {"indptr": indptr, "indices": indices, "momentum": momentum, "beta": np.array([beta])}
         self._state |= {f"layer{number}.W.watched.{part}": array for part, array in parts.items()}
 

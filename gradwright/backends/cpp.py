@@ -214,9 +214,9 @@ class Engine:
     def _count(self, number: int) -> int:
         return len(self._parameters[f"layer{number}.W.values"])
 
-    def trace(self) -> None:
-        """Keep what gradients of absent weights are made of from now on."""
-        self._network.trace()
+    def trace(self, on: bool) -> None:
+        """Whether to keep what gradients of absent weights are made of, from now on."""
+        self._network.trace(on)
 
     def watch(self, number: int, count: int, beta: float) -> None:
         """Average the gradients of so many places without a weight, at random, from now on."""

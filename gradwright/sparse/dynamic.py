@@ -84,7 +84,7 @@ class Rewiring:
         """Begin to watch, unless a resumed training does already."""
         _require_sparse(net.backend)
         if self.grow == "gradient":
-            net.backend.trace()
+            net.backend.trace(True)
         if self.grow == "momentum":
             watched = net.backend.state()
             self._watch(

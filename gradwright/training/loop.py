@@ -162,6 +162,7 @@ class Run:
         """All epochs up to the target."""
         net, progress = self._net, self._net.progress
         shown = display(verbose)
+        net.backend.trace(False)  # callbacks that need it say so
         self._tell("on_train_begin")
         shown.start(progress.epoch, progress.target, self._source.batches)
         try:

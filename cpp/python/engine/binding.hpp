@@ -102,11 +102,12 @@ public:
         });
     }
 
-    /// The gradient of a parameter, "W", of layer 1, 2, ..., shared with the network.
-    py::array gradient(Index number, const std::string& name, const py::object& self) {
+    /// The gradient of a parameter, "W", of layer 1, 2, ..., for the last batch; a copy, empty if it is not known.
+    py::array gradient(Index number, const std::string& name) {
         Layer<Real>& layer = network_.layers().at(static_cast<std::size_t>(number - 1));
         const Parameter<Real>& p = name == "W" ? layer.W : name == "b" ? layer.b : name == "gamma" ? layer.gamma : layer.beta;
-        return py::array_t<Real>(p.gradient.size() < p.size ? 0 : p.size, p.gradient.data(), self);
+        const bool known = network_.knows_gradient(layer, p) && p.gradient.size() >= p.size;
+        return py::array_t<Real>(known ? p.size : 0, p.gradient.data());
     }
 
     /// What layer 1, 2, ... made of the last batch: its input, "a_prev", its linear map, "z", or its output, "a". A copy,
@@ -122,7 +123,14 @@ public:
         return std::move(result);
     }
 
-    void trace() { network_.trace(); }
+    void trace(bool on) { network_.trace(on); }
+
+    /// The arrays of a sparse layer's weights and states are others now; those before them may go.
+    void keep(Index number, const py::array& values, const py::list& states) {
+        const auto layer = kept_[0].cast<py::list>()[static_cast<std::size_t>(number - 1)].cast<py::dict>();
+        layer["arrays"].cast<py::dict>()["W"] = values;
+        layer["states"].cast<py::dict>()["W"] = states;
+    }
 
     /// Rows of the dense gradient of W from row `first` on.
     void weight_gradient(Index number, Index first, py::array& rows) {
@@ -222,7 +230,7 @@ private:
         }
     }
 
-    py::object kept_;  // the arrays the network works on
+    py::tuple kept_;  // the arrays the network works on
     Network<Real> network_;
 
 public:
@@ -259,10 +267,16 @@ void bind(py::module_& module, const char* name) {
             return self.moving.grow_by_momentum(numbers, count);
         })
         .def("move", [](Class& self, Index number, py::array& indptr, py::array& values,
-                        const py::list& states) { self.moving.move(number, indptr, values, states); })
+                        const py::list& states) {
+            self.moving.move(number, indptr, values, states);
+            self.keep(number, values, states);
+        })
         .def("indices", [](Class& self, Index number) { return self.moving.indices(number); })
         .def("replace", [](Class& self, Index number, const py::array& indptr, const py::array& indices, py::array& values,
-                           const py::list& states) { self.moving.replace(number, indptr, indices, values, states); })
+                           const py::list& states) {
+            self.moving.replace(number, indptr, indices, values, states);
+            self.keep(number, values, states);
+        })
         .def("watch", [](Class& self, Index number, const py::array& indptr, const py::array& indices,
                          const py::object& momentum, double beta) {
             self.moving.watch(number, indptr, indices, momentum, beta);
@@ -272,9 +286,7 @@ void bind(py::module_& module, const char* name) {
                                 double beta) { return self.moving.watch_absent(number, seed, step, momentum, beta); })
         .def("weight_gradient", &Class::weight_gradient)
         .def("epoch", &Class::epoch)
-        .def("gradient", [](const py::object& self, Index number, const std::string& parameter) {
-            return self.cast<Class&>().gradient(number, parameter, self);
-        });
+        .def("gradient", &Class::gradient);
 }
 
 }  // namespace gradwright::engine::python

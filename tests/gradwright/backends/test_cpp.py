@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -270,6 +272,54 @@ def test_a_loss_that_is_not_finite_is_told_as_python_writes_it(
     X, T = np.zeros((3, 2), np.float32), np.full((3, 2), target, np.float32)
     with pytest.raises(FloatingPointError, match=f"^the loss is {told}$"):
         net.epoch(X, T, np.arange(3), 3, np.ones(1))
+
+
+def test_a_step_that_is_not_finite_moves_no_running_statistics() -> None:
+    spec = specify([8, 16, 3], ["tanh", "softmax"], batchnorm=[True, False])
+    net = cpp.Engine(spec, initial_arrays(spec))
+    net.parameters()["layer1.W"][:] = 0
+    X = np.where(np.random.default_rng(0).random((64, 8)) < 0.5, -3e38, 3e38).astype(np.float32)
+    before = {name: value.copy() for name, value in net.state().items()}
+    with pytest.raises(FloatingPointError):
+        net.epoch(X, np.arange(64) % 3, np.arange(64), 64, np.ones(1))
+    for name, value in net.state().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_gradients_of_dense_weights_are_known_after_a_backward_pass_alone() -> None:
+    spec = specify([4, 6, 2], ["relu", "softmax"])
+    net = cpp.Engine(spec, initial_arrays(spec))
+    X, y = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32), np.arange(8) % 2
+    net.forward(X, training=True)
+    net.backward(y)
+    assert set(net.gradients()) == {"layer1.W", "layer1.b", "layer2.W", "layer2.b"}
+    net.epoch(X, y, np.arange(8), 8, np.ones(1))
+    assert set(net.gradients()) == {"layer1.b", "layer2.b"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+def test_a_batch_that_memory_does_not_suffice_for_is_an_error_each_time() -> None:
+    program = """
+import resource
+import numpy as np
+from gradwright.backends import cpp
+from gradwright.layer import initial_arrays
+from gradwright.specification import specify
+
+spec = specify([16, 20000, 3], ["relu", "softmax"])
+net = cpp.Engine(spec, initial_arrays(spec))
+net.forward(np.ones((8, 16), np.float32))
+X, y = np.ones((30000, 16), np.float32), np.zeros(30000, np.int64)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        net.epoch(X, y, np.arange(30000), 30000, np.ones(1))
+    except MemoryError:
+        print("refused")
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "refused\nrefused\n"), found.stderr
 
 
 def test_ctrl_c_stops_between_two_batches() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from gradwright import MLP, load
 from gradwright.backends.cpp import Engine
 from gradwright.layer import initial_arrays
-from gradwright.sparse import GradualPruning, Rewiring, uniform
+from gradwright.sparse import GradualPruning, Rewiring, from_mask, uniform
 from gradwright.sparse.moves import (
     Move,
     absent_at_random,
@@ -157,6 +159,68 @@ def test_gradients_of_absent_weights_need_a_step() -> None:
         engine.weight_gradient(1, 0, 30)
     with pytest.raises(RuntimeError, match="need a step of training"):
         engine.rewire(Move((1,), 5, grow="gradient"))
+
+
+def test_a_refused_step_has_no_gradients_of_absent_weights() -> None:
+    engine = trained()
+    with pytest.raises(FloatingPointError):
+        engine.epoch(np.full_like(X, np.nan), LABELS, np.arange(64), 64, np.ones(1))
+    with pytest.raises(RuntimeError, match="need a step of training"):
+        engine.weight_gradient(1, 0, 30)
+
+
+def test_gradients_of_absent_weights_of_a_large_batch_need_tracing() -> None:
+    engine, order = trained(), np.tile(np.arange(64), 5)
+    engine.epoch(X, LABELS, order, len(order), np.ones(1))
+    with pytest.raises(RuntimeError, match="and trace"):
+        engine.weight_gradient(1, 0, 30)
+    engine.trace(True)
+    engine.epoch(X, LABELS, order, len(order), np.ones(1))
+    found = engine.weight_gradient(1, 0, 30)[engine.support(1).mask()]
+    values = engine.gradients()["layer1.W.values"]
+    np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-7)
+
+
+def test_growth_by_gradient_leaves_no_trace_in_later_trainings() -> None:
+    net = net_of("cpp")
+    net.fit(X, LABELS, epochs=1, callbacks=[Rewiring(grow="gradient", share=0.1)], verbose=False)
+    twin = copy.deepcopy(net)
+    many, labels = np.tile(X, (5, 1)), np.tile(LABELS, 5)
+    for one in (net, twin):
+        one.fit(many, labels, epochs=2, batch_size=None, verbose=False)
+    same(net.backend, twin.backend)
+
+
+def test_gradients_handed_out_stay_when_weights_move() -> None:
+    engine = trained()
+    found = engine.gradients()["layer1.W.values"]
+    before = found.copy()
+    for _ in range(3):
+        engine.rewire(Move((1,), 0, grown=100, grow="random"))
+        train(engine, 1)
+    np.testing.assert_array_equal(found, before)
+
+
+def test_arrays_before_a_move_are_let_go() -> None:
+    engine = trained()
+    old = engine.parameters()["layer1.W.values"]
+    held = weakref.ref(old)
+    engine.rewire(Move((1,), 10, grown=0))
+    del old
+    gc.collect()
+    assert held() is None
+
+
+def test_no_weight_begins_where_the_gradient_is_not_a_number() -> None:
+    engine, bad = trained(), X.copy()
+    bad[:, 7] = np.nan
+    mask = engine.support(1).mask()
+    mask[:, 7] = False
+    support = from_mask(mask)
+    engine.replace(1, support, np.full(support.count, 0.1, np.float32))
+    engine.epoch(bad, LABELS, np.arange(64), 64, np.full(1, 0.01))
+    engine.rewire(Move((1,), 5, grow="gradient"))
+    assert not engine.support(1).mask()[:, 7].any()
 
 
 @pytest.mark.parametrize("backend", ["cpp", "numpy"])

@@ -9,8 +9,8 @@ template <class Real>
 class BackwardPass : protected ForwardPass<Real> {
 protected:
     using Base = ForwardPass<Real>;
-    using Base::batch_, Base::bound, Base::first_, Base::input_of, Base::largest, Base::layers_, Base::options_;
-    using Base::outputs, Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::samples;
+    using Base::batch_, Base::bound, Base::first_sample_, Base::input_of, Base::largest, Base::layers_, Base::options_;
+    using Base::outputs, Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::to_rows;
     using Base::samples_, Base::scratch_, Base::steps_, Base::stride_, Base::team_, Base::width_, Base::window;
 
     BackwardPass(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
@@ -22,12 +22,12 @@ protected:
             if (!layer.truly_sparse() && layer.number > 1) this->make_panels(member, layer);
         }
         loss_with_gradient(member, targets);
-        const Part outputs = own_rows(member, layers_.back().outputs);
-        outputs.for_each_group<Real>([&](Part part) { through_entries(member, layers_.back(), part); });
+        const Region outputs = own_rows(member, layers_.back().outputs);
+        outputs.for_each_group<Real>([&](Region region) { through_entries(member, layers_.back(), region); });
         finish_gradient(member, layers_.back(), true);
         for (std::size_t l = layers_.size(); --l > 0;) {
             Layer<Real>& before = layers_[l - 1];
-            input_gradient(member, layers_[l], before, [&](Part part) { through_entries(member, before, part); });
+            input_gradient(member, layers_[l], before, [&](Region region) { through_entries(member, before, region); });
             finish_gradient(member, before, !layers_[l].truly_sparse());
         }
         if (layers_.front().truly_sparse()) sampled(member, layers_.front());
@@ -37,7 +37,11 @@ protected:
         }
     }
 
-    void begin_loss() { std::fill(losses_.begin(), losses_.end(), 0.0); }
+    void begin_loss(Targets<Real> targets) {
+        std::fill(losses_.begin(), losses_.end(), 0.0);
+        weights_ = 0;
+        for (Index n = 0; targets.weight != nullptr && n < batch_; ++n) weights_ += double(targets.weight[n]);
+    }
 
     /// The loss of the backward passes since then.
     double loss() const {
@@ -61,8 +65,9 @@ protected:
     }
 
     /// The gradients of the dense weights, which training makes only in passing.
-    void gradients() {
-        if (batch_ > samples_) return;  // those of several parts have been kept
+    void keep_dense_gradients() {
+        if (knows_dense_gradients_) return;  // those of several parts have been kept
+        knows_dense_gradients_ = true;
         make_room_for_gradients();
         team_.run(Base::members(samples_), [&](const Member& member) {
             for (Layer<Real>& layer : layers_) {
@@ -100,13 +105,13 @@ protected:
     void for_each_gradient_block(const Member& member, const Layer<Real>& layer, const Wanted<Real>& wanted,
                                  Body&& body) {
         constexpr Index rows = detail::rows_of_tile(detail::tile_vectors);
-        const Part part = own_rows(member, layer.outputs);
+        const Region region = own_rows(member, layer.outputs);
         const Index D = layer.inputs, columns = gradient_columns(D);
         Real* block = scratch_[static_cast<std::size_t>(member.index)].data();
         for (Index f = 0; f < D; f += columns) {
             const Matrix<Real> G(block, rows, std::min(columns, D - f), columns);
-            for (Index k = part.first_row; k < part.last_row; k += rows) {
-                const Index count = std::min(rows, part.last_row - k);
+            for (Index k = region.first_row; k < region.last_row; k += rows) {
+                const Index count = std::min(rows, region.last_row - k);
                 multiply_panels<Real>(count, samples_, layer.gradient.data() + k * stride_, stride_,
                                       layer.panels.data() + f * samples_, G.cols, G.data, G.stride, wanted, k * D + f);
                 body(k, count, f, G);
@@ -125,7 +130,7 @@ private:
         if (first < last) {
             const Matrix<Real> Y(rows_.data() + first * K, last - first, K);
             const Matrix<Real> DY(row_gradient_.data() + first * K, last - first, K);
-            samples(layers_.back().output(), first, Y);
+            to_rows(layers_.back().output(), first, Y);
             losses_[static_cast<std::size_t>(member.index)] +=
                 targets.weight != nullptr ? weighted_loss(Y, targets, first, DY) : plain_loss(Y, targets, first, DY);
             transpose<Real>(Matrix<const Real>(DY),
@@ -143,23 +148,22 @@ private:
     double weighted_loss(Matrix<const Real> Y, Targets<Real> targets, Index first, Matrix<Real> DY) {
         const bool mean = options_.loss->scale != nullptr;
         const double scale = mean ? options_.loss->scale(1, Y.cols) : 1;
-        double weights = 0, value = 0;
-        for (Index n = 0; n < batch_; ++n) weights += double(targets.weight[n]);
+        double value = 0;
         for (Index n = 0; n < Y.rows; ++n) {
-            const double weight = double(targets.weight[first_ + first + n]);
+            const double weight = double(targets.weight[first_sample_ + first + n]);
             const Matrix<Real> D = DY.slice(n, n + 1);
             if (weight == 0) {
                 std::fill_n(D.data, D.cols, Real(0));
                 continue;
             }
-            const double share = mean ? weight / weights : weight;
+            const double share = mean ? weight / weights_ : weight;
             value += share * one_loss(Y.slice(n, n + 1), targets, first + n, Real(scale), Real(share), D);
         }
         return value;
     }
 
     double one_loss(Matrix<const Real> Y, Targets<Real> targets, Index first, Real scale, Real DL, Matrix<Real> DY) {
-        const Index from = first_ + first;  // in the batch
+        const Index from = first_sample_ + first;  // in the batch
         const Loss<Real>& loss = *options_.loss;
         const Room room(room_.data() + first * loss.room(1, Y.cols));
         const double* hyperparameter = options_.loss_hyperparameter.data();
@@ -167,26 +171,28 @@ private:
             const OneHot<Real> T{targets.labels + from, Y.rows, Y.cols};
             return double(loss.with_labels(Y, T, scale, DL, hyperparameter, room, DY));
         }
-        return double(loss.with_matrix(Y, targets.values.slice(from, from + Y.rows), scale, DL, hyperparameter, room, DY));
+        const Matrix<const Real> T = targets.values.slice(from, from + Y.rows);
+        return double(loss.with_matrix(Y, T, scale, DL, hyperparameter, room, DY));
     }
 
     // ---- From the output of a layer to its linear map --------------------------------------------------------
 
     /// The stages that take every entry on its own, backward.
-    void through_entries(const Member& member, Layer<Real>& layer, Part part) {
+    void through_entries(const Member& member, Layer<Real>& layer, Region region) {
         if (layer.by_rows()) return;
-        activate_backward(layer, part.without_gaps(width_));
-        if (!layer.batchnorm) linear_gradient_made(member, layer, part);
+        activate_backward(layer, region.without_gaps(width_));
+        if (!layer.batchnorm) linear_gradient_made(member, layer, region);
     }
 
-    /// The stages that need all samples or all features. `own`: whether this member has made the gradients of its own rows.
+    /// The stages that need all samples or all features. `own`: whether this member has made the gradients of its own
+    /// rows.
     void finish_gradient(const Member& member, Layer<Real>& layer, bool own) {
-        const Part part = own_rows(member, layer.outputs);
+        const Region region = own_rows(member, layer.outputs);
         if (layer.by_rows()) {
             member.barrier();
             if (layer.dropout > 0) {
-                const Matrix<Real> D = part.of(layer.gradient.data());
-                dropout::backward<Real>(D, part.of<const Real>(layer.mask.data()), D);
+                const Matrix<Real> D = region.of(layer.gradient.data());
+                dropout::backward<Real>(D, region.of<const Real>(layer.mask.data()), D);
                 member.barrier();
             }
             map_samples_backward(member, layer);
@@ -194,18 +200,19 @@ private:
         }
         if (layer.batchnorm || layer.by_rows()) {
             if (!own) member.barrier();
-            if (layer.batchnorm) normalise_backward(member, layer, part);
-            linear_gradient_made(member, layer, part);
+            if (layer.batchnorm) normalise_backward(member, layer, region);
+            linear_gradient_made(member, layer, region);
         }
         member.barrier();
     }
 
-    /// What is known of the gradient of a linear map while a part of it is in a cache: its bound, the gradient of the biases.
-    void linear_gradient_made(const Member& member, Layer<Real>& layer, Part part) {
-        bound(member, 2 * layer.number - 1, part.of<const Real>(layer.gradient.data()));
-        const Matrix<const Real> D = part.of<const Real>(layer.gradient.data());
-        Real* gradient = layer.b.gradient.data() + part.first_row;
-        const bool add = first_ > 0 || part.first_col > 0;
+    /// What is known of the gradient of a linear map while a part of it is in a cache: its bound, the gradient of the
+    /// biases.
+    void linear_gradient_made(const Member& member, Layer<Real>& layer, Region region) {
+        bound(member, 2 * layer.number - 1, region.of<const Real>(layer.gradient.data()));
+        const Matrix<const Real> D = region.of<const Real>(layer.gradient.data());
+        Real* gradient = layer.b.gradient.data() + region.first_row;
+        const bool add = first_sample_ > 0 || region.first_col > 0;
         for (Index i = 0; i < D.rows; i += lanes<Real>) {
             const Index rows = std::min(lanes<Real>, D.rows - i);
             Vec<Real> totals[lanes<Real>]{};
@@ -234,58 +241,59 @@ private:
 
     void map_samples_backward(const Member& member, const Layer<Real>& layer) {
         const auto [first, last] = member.share(samples_, 16);
-        if (first == last) return;
-        Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
-        const Matrix<Real> DY(scratch, last - first, layer.outputs), Y(DY.row(DY.rows), DY.rows, DY.cols);
-        const Matrix<Real> DX(Y.row(Y.rows), DY.rows, DY.cols);
-        samples(layer.gradient.data(), first, DY);
         const Real* kept = layer.activation->uses_input ? layer.normalised() : layer.activated();
-        samples(kept, first, Y);
-        layer.activation->backward(DY, Y, Y, layer.hyperparameter.data(), DX);
-        transpose<Real>(Matrix<const Real>(DX), Matrix<Real>(layer.gradient.data() + first, DX.cols, DX.rows, stride_));
+        Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
+        for (Index n = first; n < last; n += Base::samples_tile) {
+            const Matrix<Real> DY(scratch, std::min(Base::samples_tile, last - n), layer.outputs);
+            const Matrix<Real> Y(DY.row(DY.rows), DY.rows, DY.cols), DX(Y.row(Y.rows), DY.rows, DY.cols);
+            to_rows(layer.gradient.data(), n, DY);
+            to_rows(kept, n, Y);
+            layer.activation->backward(DY, Y, Y, layer.hyperparameter.data(), DX);
+            transpose<Real>(Matrix<const Real>(DX), Matrix<Real>(layer.gradient.data() + n, DX.cols, DX.rows, stride_));
+        }
     }
 
-    void normalise_backward(const Member& member, Layer<Real>& layer, Part part) {
+    void normalise_backward(const Member& member, Layer<Real>& layer, Region region) {
         Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
-        for (Index k = part.first_row; k < part.last_row; k += Base::features_tile) {
-            const Index count = std::min(Base::features_tile, part.last_row - k);
+        for (Index k = region.first_row; k < region.last_row; k += Base::features_tile) {
+            const Index count = std::min(Base::features_tile, region.last_row - k);
             const Matrix<Real> X(scratch, samples_, count), DY(X.row(samples_), samples_, count);
             const Matrix<Real> DX(DY.row(samples_), samples_, count);
             const Matrix<Real> D(layer.gradient.data() + k * stride_, count, samples_, stride_);
             transpose<Real>(Matrix<const Real>(layer.linear() + k * stride_, count, samples_, stride_), X);
             transpose<Real>(Matrix<const Real>(D), DY);
-            batchnorm::backward<Real>(
-                DY, X, Vector<const Real>(layer.gamma.value + k, count),
-                Vector<const Real>(layer.inv_std.data() + k, count), Vector<const double>(layer.mu.data() + k, count), DX,
-                Vector<Real>(layer.gamma.gradient.data() + k, count), Vector<Real>(layer.beta.gradient.data() + k, count));
+            const Vector<const Real> gamma(layer.gamma.value + k, count), inv_std(layer.inv_std.data() + k, count);
+            const Vector<const double> mu(layer.mu.data() + k, count);
+            const Vector<Real> Dgamma(layer.gamma.gradient.data() + k, count), Dbeta(layer.beta.gradient.data() + k, count);
+            batchnorm::backward<Real>(DY, X, gamma, inv_std, mu, DX, Dgamma, Dbeta);
             transpose<Real>(Matrix<const Real>(DX), D);
         }
     }
 
     // ---- Products --------------------------------------------------------------------------------------------
 
-    /// DX = DY W, and the gradient of sparse weights with it; done(part) when a few features of DX are there.
+    /// DX = DY W, and the gradient of sparse weights with it; done(region) when a few features of DX are there.
     template <class Done>
     void input_gradient(const Member& member, Layer<Real>& layer, Layer<Real>& before, Done&& done) {
         if (layer.truly_sparse()) {
             const auto [first, last] = own_lines(member, layer.support.col_start(), layer.inputs);
             layer.support.backward(layer.W.value, input_of(layer), layer.gradient.data(), before.gradient.data(),
-                                   layer.W.gradient.data(), first_ > 0, window(), first, last,
-                                   [&](Index row, Index end, Window block) { done(Base::part_of(row, end, block)); });
+                                   layer.W.gradient.data(), first_sample_ > 0, window(), first, last,
+                                   [&](Index row, Index end, Window block) { done(Base::region_of(row, end, block)); });
             return;
         }
-        const Part part = own_rows(member, layer.inputs);
-        if (part.first_row == part.last_row) return;
+        const Region region = own_rows(member, layer.inputs);
+        if (region.first_row == region.last_row) return;
         multiply_columns<Real>(Base::weights(layer), layer.outputs, layer.inputs, layer.gradient.data(),
-                               before.gradient.data(), stride_, width_, part.first_row, part.last_row,
+                               before.gradient.data(), stride_, width_, region.first_row, region.last_row,
                                scratch_[static_cast<std::size_t>(member.index)].data());
-        part.for_each_group<Real>(done);
+        region.for_each_group<Real>(done);
     }
 
     void sampled(const Member& member, Layer<Real>& layer) {
         const auto [first, last] = own_lines(member, layer.support.row_start(), layer.outputs);
-        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), first_ > 0, window(), first,
-                              last);
+        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), first_sample_ > 0,
+                              window(), first, last);
     }
 
     /// The gradient of dense weights as a whole, the sum over the parts of a batch.
@@ -293,7 +301,7 @@ private:
         for_each_gradient_block(member, layer, {}, [&](Index row, Index rows, Index col, Matrix<Real> G) {
             for (Index i = 0; i < rows; ++i) {
                 Real* DW = layer.W.gradient.data() + (row + i) * layer.inputs + col;
-                for (Index j = 0; j < G.cols; ++j) DW[j] = first_ > 0 ? DW[j] + G(i, j) : G(i, j);
+                for (Index j = 0; j < G.cols; ++j) DW[j] = first_sample_ > 0 ? DW[j] + G(i, j) : G(i, j);
             }
         });
     }
@@ -307,13 +315,17 @@ private:
                 for (; k < start[row + i + 1] && layer.support.col(k) < col + G.cols; ++k) {
                     Real& gradient = layer.W.gradient[k];
                     const Real more = G(i, layer.support.col(k) - col);
-                    gradient = first_ > 0 ? gradient + more : more;
+                    gradient = first_sample_ > 0 ? gradient + more : more;
                 }
             }
         });
     }
 
     std::vector<double> losses_;
+    double weights_ = 0;  // of all samples of the batch
+
+protected:
+    bool knows_dense_gradients_ = false;
 };
 
 }  // namespace gradwright::engine

@@ -159,8 +159,8 @@ void multiply_rows(const Real* W, Index depth, const Real* b, const Real* X, Rea
                    Index first, Index last) {
     detail::for_each_part<Real>(width, depth, [&](Index col, Index count, Index d, Index terms) {
         for (Index row = first; row < last; row += detail::row_group) {
-            const detail::Group<Real, false> group{
-                W + row * depth + d, depth, X + d * stride + col, Y + row * stride + col, stride, b + row, d == 0, terms};
+            const detail::Group<Real, false> group{W + row * depth + d, depth, X + d * stride + col,
+                                                   Y + row * stride + col, stride, b + row, d == 0, terms};
             group.multiply(std::min(detail::row_group, last - row), count);
         }
     });

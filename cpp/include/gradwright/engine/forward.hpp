@@ -13,15 +13,16 @@ class ForwardPass : protected State<Real> {
 protected:
     using Base = State<Real>;
     using Base::Base;
-    using Base::bound, Base::features_tile, Base::first_, Base::input_, Base::input_of, Base::inputs, Base::keeps_linear_;
-    using Base::layers_, Base::options_, Base::own_lines, Base::own_rows, Base::samples, Base::samples_, Base::scratch_;
-    using Base::steps_, Base::stride_, Base::width_, Base::window;
+    using Base::bound, Base::features_tile, Base::first_sample_, Base::input_, Base::input_of, Base::inputs;
+    using Base::keeps_linear_, Base::samples_tile;
+    using Base::layers_, Base::options_, Base::own_lines, Base::own_rows, Base::samples_, Base::scratch_;
+    using Base::steps_, Base::stride_, Base::to_rows, Base::width_, Base::window;
 
     void pass_forward(const Member& member, Rows<Real> X, bool training) {
         const auto [first, last] = member.share(inputs(), 16);
         constexpr Index gathered = 64;  // features at a time, so that they are still in a cache when they are looked at
         for (Index f = first; f < last; f += gathered) {
-            const Part group{f, std::min(f + gathered, last), 0, width_, stride_};
+            const Region group{f, std::min(f + gathered, last), 0, width_, stride_};
             transpose<Real>(X.count, group.first_row, group.last_row, X, input_.data(), stride_, last);
             if (!training) continue;
             bound(member, 0, group.template of<const Real>(input_.data()));
@@ -32,29 +33,29 @@ protected:
             const auto mine = member.share(samples_, 16);
             for (const Layer<Real>& layer : layers_) {
                 if (layer.dropout == 0) continue;
-                draw_mask(layer, options_.seed, static_cast<std::uint64_t>(*steps_), first_, mine.first, mine.last,
-                          stride_);
+                draw_mask(layer, options_.seed, static_cast<std::uint64_t>(*steps_), first_sample_, mine.first,
+                          mine.last, stride_);
             }
         }
         member.barrier();
         for (Layer<Real>& layer : layers_) {
-            linear(member, layer, [&](Part part) {
-                if (keeps_linear_) copy(part.of<const Real>(layer.linear()), part.of(layer.kept.data()));
-                if (!layer.by_rows() && !layer.batchnorm) finish_forward(member, layer, part, training);
+            linear(member, layer, [&](Region region) {
+                if (keeps_linear_) copy(region.of<const Real>(layer.linear()), region.of(layer.kept.data()));
+                if (!layer.by_rows() && !layer.batchnorm) finish_forward(member, layer, region, training);
             });
             if (layer.batchnorm) {
                 if (layer.truly_sparse()) member.barrier();  // others took other rows
-                const Part own = own_rows(member, layer.outputs);
+                const Region own = own_rows(member, layer.outputs);
                 normalise(member, layer, own, training);
                 if (!layer.by_rows()) {
-                    own.for_each_group<Real>([&](Part group) { finish_forward(member, layer, group, training); });
+                    own.for_each_group<Real>([&](Region group) { finish_forward(member, layer, group, training); });
                 }
             }
             if (layer.by_rows()) {
                 member.barrier();
                 map_samples(member, layer);
                 member.barrier();
-                const Part own = own_rows(member, layer.outputs);
+                const Region own = own_rows(member, layer.outputs);
                 if (layer.dropout > 0 && training) {
                     dropout::forward<Real>(own.template of<const Real>(layer.activated()),
                                            own.template of<const Real>(layer.mask.data()), own.of(layer.output()));
@@ -68,12 +69,12 @@ protected:
     }
 
     /// The stages after the linear map that take every entry on its own.
-    void finish_forward(const Member& member, const Layer<Real>& layer, Part part, bool training) {
-        activate(layer, part.without_gaps(width_), training);
-        if (training) bound(member, 2 * layer.number, part.template of<const Real>(layer.output()));
+    void finish_forward(const Member& member, const Layer<Real>& layer, Region region, bool training) {
+        activate(layer, region.without_gaps(width_), training);
+        if (training) bound(member, 2 * layer.number, region.template of<const Real>(layer.output()));
     }
 
-    /// This member's rows of the linear map; done(part) when a few of them are there.
+    /// This member's rows of the linear map; done(region) when a few of them are there.
     template <class Done>
     void linear(const Member& member, Layer<Real>& layer, Done&& done) {
         const Real* X = input_of(layer);
@@ -81,18 +82,18 @@ protected:
         if (layer.truly_sparse()) {
             const auto [first, last] = own_lines(member, layer.support.row_start(), K);
             layer.support.forward(layer.W.value, layer.b.value, X, layer.linear(), window(), first, last,
-                                  [&](Index row, Index end, Window block) { done(Base::part_of(row, end, block)); });
+                                  [&](Index row, Index end, Window block) { done(Base::region_of(row, end, block)); });
             return;
         }
-        const Part part = own_rows(member, K);
-        if (part.first_row == part.last_row) return;
+        const Region region = own_rows(member, K);
+        if (region.first_row == region.last_row) return;
         if (layer.sparse) {
-            for_each_weight(layer, part.first_row, part.last_row,
-                            [&](Index k, Index at) { layer.dense[at] = layer.W.value[k]; });
+            for_each_place(layer.support, region.first_row, region.last_row,
+                           [&](Index k, Index at) { layer.dense[at] = layer.W.value[k]; });
         }
-        multiply_rows<Real>(weights(layer), D, layer.b.value, X, layer.linear(), stride_, width_, part.first_row,
-                            part.last_row);
-        part.for_each_group<Real>(done);
+        multiply_rows<Real>(weights(layer), D, layer.b.value, X, layer.linear(), stride_, width_, region.first_row,
+                            region.last_row);
+        region.for_each_group<Real>(done);
     }
 
     static const Real* weights(const Layer<Real>& layer) { return layer.sparse ? layer.dense.data() : layer.W.value; }
@@ -124,10 +125,10 @@ protected:
     }
 
     /// Batch normalisation of some features: the generated kernel wants a row for every sample.
-    void normalise(const Member& member, Layer<Real>& layer, Part part, bool training) {
+    void normalise(const Member& member, Layer<Real>& layer, Region region, bool training) {
         Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
-        for (Index k = part.first_row; k < part.last_row; k += features_tile) {
-            const Index count = std::min(features_tile, part.last_row - k);
+        for (Index k = region.first_row; k < region.last_row; k += features_tile) {
+            const Index count = std::min(features_tile, region.last_row - k);
             const Matrix<Real> X(scratch, samples_, count), Y(scratch + samples_ * count, samples_, count);
             const Vector<const Real> gamma(layer.gamma.value + k, count), beta(layer.beta.value + k, count);
             transpose<Real>(Matrix<const Real>(layer.linear() + k * stride_, count, samples_, stride_), X);
@@ -161,12 +162,14 @@ protected:
     /// The activation of a layer that maps samples as a whole.
     void map_samples(const Member& member, const Layer<Real>& layer) {
         const auto [first, last] = member.share(samples_, 16);
-        if (first == last) return;
         Real* scratch = scratch_[static_cast<std::size_t>(member.index)].data();
-        const Matrix<Real> X(scratch, last - first, layer.outputs), Y(X.row(X.rows), X.rows, X.cols);
-        samples(layer.normalised(), first, X);
-        layer.activation->forward(X, layer.hyperparameter.data(), Y);
-        transpose<Real>(Matrix<const Real>(Y), Matrix<Real>(layer.activated() + first, X.cols, X.rows, stride_));
+        for (Index n = first; n < last; n += samples_tile) {
+            const Matrix<Real> X(scratch, std::min(samples_tile, last - n), layer.outputs);
+            const Matrix<Real> Y(X.row(X.rows), X.rows, X.cols);
+            to_rows(layer.normalised(), n, X);
+            layer.activation->forward(X, layer.hyperparameter.data(), Y);
+            transpose<Real>(Matrix<const Real>(Y), Matrix<Real>(layer.activated() + n, X.cols, X.rows, stride_));
+        }
     }
 };
 

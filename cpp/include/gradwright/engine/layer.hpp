@@ -29,7 +29,7 @@ struct Parameter {
 };
 
 /// Rows and columns of an activation matrix.
-struct Part {
+struct Region {
     Index first_row, last_row, first_col, last_col, stride;
 
     template <class T>
@@ -44,20 +44,20 @@ struct Part {
         }
     }
 
-    /// With what is behind the samples of whole rows, for kernels that take every entry on its own: without a gap, all
-    /// rows are one. Nobody reads what they write there.
-    Part without_gaps(Index width) const {
-        Part part = *this;
-        if (first_col == 0 && last_col == width) part.last_col = stride;
-        return part;
+    /// Whole rows with the gap behind them, so that together they are one array, for kernels that take every entry on
+    /// its own. Nobody reads what they write there.
+    Region without_gaps(Index width) const {
+        Region region = *this;
+        if (first_col == 0 && last_col == width) region.last_col = stride;
+        return region;
     }
 
-    /// Call body(part) for groups of rows that fit the first cache.
+    /// Call body(region) for groups of rows that fit the first cache.
     template <class Real, class Body>
     void for_each_group(Body&& body) const {
         const Index group = rows_in_cache<Real>(last_col - first_col);
         for (Index row = first_row; row < last_row; row += group) {
-            body(Part{row, std::min(row + group, last_row), first_col, last_col, stride});
+            body(Region{row, std::min(row + group, last_row), first_col, last_col, stride});
         }
     }
 };
@@ -75,8 +75,8 @@ struct Layer {
     Support support;  // of a sparse layer
     bool sparse = false;
 
-    // Of the batch, (outputs, samples): linear map, normalised, activated, dropped out; the mask; the gradient of
-    // the linear map. Stages that work in place share their memory.
+    // Of the samples at hand, (outputs, samples): linear map, normalised, activated, dropped out; the mask; the
+    // gradient of the linear map. Stages that work in place share their memory.
     Buffer<Real> linear_memory, normalised_memory, activated_memory, dropped_memory, mask, gradient;
     Buffer<Real> kept;  // of the linear map, for who looks at it
     Buffer<double> mu;
@@ -104,7 +104,7 @@ struct Layer {
 
     bool own_dropped() const { return dropout > 0 && activation != nullptr && activation->uses_output; }
 
-    /// Whether memory for batches of `stride` samples is there already; if not, make it.
+    /// Make room for `samples` samples, in rows that are `stride` values apart.
     void reserve(Index stride, Index samples) {
         const Index size = outputs * stride;
         linear_memory.reserve(size);
@@ -126,37 +126,29 @@ struct Layer {
     }
 
     /// Zero a part of everything that depends on the batch, so that padding holds finite values.
-    void clear(Part part) {
+    void clear(Region region) {
         for (Buffer<Real>* memory :
              {&linear_memory, &normalised_memory, &activated_memory, &dropped_memory, &mask, &gradient}) {
-            if (memory->size() > 0) part.clear(*memory);
+            if (memory->size() > 0) region.clear(*memory);
         }
     }
 };
 
-/// Call body(k, the place in a dense matrix) for the weights of rows first, ..., last - 1.
-template <class Real, class Body>
-void for_each_weight(const Layer<Real>& layer, Index first, Index last, Body&& body) {
-    const std::int32_t* start = layer.support.row_start();
-    for (Index i = first; i < last; ++i) {
-        for (std::int32_t k = start[i]; k < start[i + 1]; ++k) body(k, i * layer.inputs + layer.support.col(k));
-    }
-}
-
 /// The elementwise stages after the linear map: activation and dropout.
 template <class Real>
-void activate(const Layer<Real>& layer, Part part, bool training) {
+void activate(const Layer<Real>& layer, Region region, bool training) {
     if (layer.activation != nullptr) {
-        layer.activation->forward(part.of<const Real>(layer.normalised()), layer.hyperparameter.data(),
-                                  part.of(layer.activated()));
+        layer.activation->forward(region.of<const Real>(layer.normalised()), layer.hyperparameter.data(),
+                                  region.of(layer.activated()));
     }
     if (layer.dropout > 0) {
-        const Matrix<Real> to = part.of(layer.output());
+        const Matrix<Real> to = region.of(layer.output());
         if (training) {
-            dropout::forward<Real>(part.of<const Real>(layer.activated()), part.of<const Real>(layer.mask.data()), to);
+            dropout::forward<Real>(region.of<const Real>(layer.activated()), region.of<const Real>(layer.mask.data()),
+                                   to);
         } else if (layer.output() != layer.activated()) {
             for (Index i = 0; i < to.rows; ++i) {
-                std::copy_n(part.of(layer.activated()).row(i), to.cols, to.row(i));
+                std::copy_n(region.of(layer.activated()).row(i), to.cols, to.row(i));
             }
         }
     }
@@ -164,18 +156,19 @@ void activate(const Layer<Real>& layer, Part part, bool training) {
 
 /// The gradient of the stages before the elementwise ones, in place.
 template <class Real>
-void activate_backward(const Layer<Real>& layer, Part part) {
-    const Matrix<Real> D = part.of(layer.gradient.data());
-    if (layer.dropout > 0) dropout::backward<Real>(D, part.of<const Real>(layer.mask.data()), D);
+void activate_backward(const Layer<Real>& layer, Region region) {
+    const Matrix<Real> D = region.of(layer.gradient.data());
+    if (layer.dropout > 0) dropout::backward<Real>(D, region.of<const Real>(layer.mask.data()), D);
     if (layer.activation != nullptr) {
         const Real* input = layer.own_output() ? layer.normalised() : layer.activated();
-        layer.activation->backward(D, part.of<const Real>(input), part.of<const Real>(layer.activated()),
+        layer.activation->backward(D, region.of<const Real>(input), region.of<const Real>(layer.activated()),
                                    layer.hyperparameter.data(), D);
     }
 }
 
-/// Draw the mask of dropout for samples first, ..., last - 1 of those at hand, of which the first is number `begin` of the
-/// batch: entry e of the batch, counted by samples, is kept where bits e of Philox4x64-10, key (seed, layer), counter (e / 8 + 1, step, 0, 0), are at least rate 2^32.
+/// Draw the mask of dropout for samples first, ..., last - 1 of those at hand, of which the first is number `begin`
+/// of the batch: entry e of the batch, counted by samples, is kept where bits e of Philox4x64-10, key (seed, layer),
+/// counter (e / 8 + 1, step, 0, 0), are at least rate 2^32.
 template <class Real>
 void draw_mask(const Layer<Real>& layer, std::uint64_t seed, std::uint64_t step, Index begin, Index first, Index last,
                Index stride) {

@@ -1,4 +1,5 @@
-// Training a multilayer perceptron: one parallel region a step, no memory asked for after the first one.
+// Training a multilayer perceptron: one parallel region for a batch, or for each of its parts. Memory is asked for when
+// the number of samples at hand changes.
 //
 // Gradients of all layers come first, updates last. So a step whose gradients are not finite is refused
 // with nothing changed, and updates need no barriers. The gradient of dense weights is made in blocks, and a block
@@ -17,7 +18,7 @@ template <class Real>
 class Network : Updates<Real> {
     using Base = Updates<Real>;
     using Base::for_each_parameter, Base::layers_, Base::loss, Base::options_, Base::pass_backward;
-    using Base::pass_forward, Base::rows_, Base::samples, Base::samples_, Base::steps_, Base::surely_finite, Base::team_;
+    using Base::pass_forward, Base::rows_, Base::samples_, Base::steps_, Base::surely_finite, Base::team_, Base::to_rows;
 
 public:
     Network(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
@@ -40,25 +41,24 @@ public:
             const auto [first, last] = member.share(part.count, 16);
             if (first == last) return;
             const Matrix<Real> rows(rows_.data() + first * outputs(), last - first, outputs());
-            const Matrix<Real> to = Y.slice(this->first_ + first, this->first_ + last);
-            samples(layers_.back().output(), first, logits ? to : rows);
+            const Matrix<Real> to = Y.slice(this->first_sample_ + first, this->first_sample_ + last);
+            to_rows(layers_.back().output(), first, logits ? to : rows);
             if (!logits) options_.output->forward(rows, options_.output_hyperparameter.data(), to);
         });
         if (training) follow_statistics();
         waiting_ = training;
-        traced_ = false;
     }
 
     /// The loss of the batch of the last forward pass in training; gradients are kept.
     double backward(Targets<Real> targets) {
         if (!waiting_) throw std::logic_error("backward needs a forward pass with training=True before it");
         waiting_ = false;
-        this->begin_loss();
+        this->begin_loss(targets);
         team_.run(this->members(samples_), [&](const Member& member) {
             pass_backward(member, targets);
             sample_watched(member);
         });
-        this->gradients();
+        this->keep_dense_gradients();
         kept_ = traced_ = true;
         return loss();
     }
@@ -85,7 +85,8 @@ public:
         const Index parts = traces_ ? 1 : this->parts_of(X.count);
         begin(X.count, parts);
         if (parts > 1) this->make_room_for_gradients();
-        this->begin_loss();
+        this->knows_dense_gradients_ = parts > 1;
+        this->begin_loss(targets);
         const bool clips = options_.clip_norm > 0;
         for_each_part(X, parts, [&](const Member& member, Rows<Real> part, bool last) {
             pass_forward(member, part, true);
@@ -102,20 +103,20 @@ public:
             throw NotFinite(std::isnan(value) ? "the loss is nan" : "the loss is " + std::to_string(value));
         }
         traced_ = parts == 1;
-        follow_statistics();
         if (!clips && surely_finite()) {
             ++*steps_;
         } else {
-            this->gradients();
+            this->keep_dense_gradients();
             kept_ = true;
             update(learning_rate);
             kept_ = false;
         }
+        follow_statistics();
         return value;
     }
 
-    /// Keep what `weight_gradient` needs from every step on, however large its batch.
-    void trace() { traces_ = true; }
+    /// Whether to keep what `for_each_weight_gradient` needs of every step, however large its batch.
+    void trace(bool on) { traces_ = on; }
 
     /// Whether the last batch went through `forward` in training.
     bool shows_values() const { return this->keeps_linear_; }
@@ -126,16 +127,17 @@ public:
         const Real* from = input ? this->input_of(layer) : stage == Stage::linear ? layer.kept.data() : layer.output();
         const Index width = input ? layer.inputs : layer.outputs;
         std::vector<Real> found(static_cast<std::size_t>(samples_ * width));
-        samples(from, 0, Matrix<Real>(found.data(), samples_, width));
+        to_rows(from, 0, Matrix<Real>(found.data(), samples_, width));
         return found;
     }
 
-    /// Call body(row, DW) for rows first, ..., last - 1 of the gradient of a layer's W in the last step, as if all weights
-    /// were there: some at a time, of which the first is this row.
+    /// Call body(row, DW) for rows first, ..., last - 1 of the gradient of a layer's W in the last step, as if all
+    /// weights were there: some at a time, of which the first is this row.
     template <class Body>
     void for_each_weight_gradient(Layer<Real>& layer, Index first, Index last, Body&& body) {
         if (!traced_) {
-            throw std::logic_error("gradients of absent weights need a step of training before them, and trace() before that");
+            throw std::logic_error(
+                "gradients of absent weights need a step of training before them, and trace() before that");
         }
         constexpr Index values = 1 << 20;  // at a time: few, and threads would wait for each other often
         const Index width = panels_of<Real>(layer.inputs) * panel_width<Real>;
@@ -153,11 +155,17 @@ public:
         }
     }
 
+    /// Whether `gradient` of this parameter is that of the last batch.
+    bool knows_gradient(const Layer<Real>& layer, const Parameter<Real>& parameter) const {
+        return &parameter != &layer.W || layer.sparse || this->knows_dense_gradients_;
+    }
+
     Watch<Real>& watch(const Layer<Real>& layer) { return watches_[static_cast<std::size_t>(layer.number - 1)]; }
 
     /// Make room for what depends on a layer's support, which has changed; gradients are lost.
     void resized(Layer<Real>& layer) {
         layer.dense = Buffer<Real>();
+        if (layer.W.gradient.size() > 2 * layer.W.size) layer.W.gradient = Buffer<Real>();
         waiting_ = kept_ = false;
         if (this->room_for_ == 0) return;
         layer.reserve(this->stride_, this->room_for_);
@@ -170,7 +178,7 @@ private:
         for (Index part = 0; part < parts; ++part) {
             const Index first = X.count * part / parts, last = X.count * (part + 1) / parts;
             this->take(first, last);
-            team_.run(this->members(X.count / parts), [&](const Member& member) {
+            team_.run(this->members(this->room_for_), [&](const Member& member) {
                 body(member, X.slice(first, last), part + 1 == parts);
             });
         }
@@ -191,7 +199,7 @@ private:
     void sample_watched(const Member& member) {
         for_each_watched(member, [&](const Layer<Real>& layer, Watch<Real>& watched, Index first, Index last) {
             watched.support.sampled(this->input_of(layer), layer.gradient.data(), watched.gradient.data(),
-                                    this->first_ > 0, this->window(), first, last);
+                                    this->first_sample_ > 0, this->window(), first, last);
         });
     }
 
@@ -210,7 +218,7 @@ private:
         this->batch_ = count;
         this->keeps_linear_ = false;
         std::fill(this->bounds_.begin(), this->bounds_.end(), 0);
-        waiting_ = kept_ = false;
+        waiting_ = kept_ = traced_ = this->knows_dense_gradients_ = false;
     }
 
     void follow_statistics() {
@@ -251,7 +259,8 @@ private:
         if (std::isfinite(square)) return double(square);
         const std::vector<double> wide(g.data, g.data + p.size);
         double wide_value, wide_square;
-        clip_by_global_norm::forward<double>(Matrix<const double>(wide.data(), 1, p.size), 0, 1, wide_value, wide_square);
+        const Matrix<const double> all(wide.data(), 1, p.size);
+        clip_by_global_norm::forward<double>(all, 0, 1, wide_value, wide_square);
         return wide_square;
     }
 

@@ -206,14 +206,16 @@ inline std::vector<std::uint64_t> drawn(Index total, Index count, std::array<std
     return chosen;
 }
 
-/// One whole number in each of `count` equal stretches of those below `total`, rising: u of the way through it, for u =
-/// 32 bits of Philox4x64-10, the low ones of a word first, with this key and the counters (1, step, purpose, 0), (2, ...).
+/// One whole number in each of `count` equal stretches of those below `total`, rising: u of the way through it, for u
+/// = 32 bits of Philox4x64-10, the low ones of a word first, with this key and the counters (1, step, purpose, 0),
+/// (2, ...).
 inline std::vector<std::uint64_t> spread(Index total, Index count, std::array<std::uint64_t, 2> key, std::uint64_t step,
                                          std::uint64_t purpose) {
     constexpr std::size_t group = 8;
     std::vector<std::uint64_t> chosen(static_cast<std::size_t>(count));
     const auto parts = static_cast<std::uint64_t>(std::max<Index>(count, 1));
-    const std::uint64_t length = static_cast<std::uint64_t>(total) / parts, rest = static_cast<std::uint64_t>(total) % parts;
+    const auto all = static_cast<std::uint64_t>(total);
+    const std::uint64_t length = all / parts, rest = all % parts;
     std::uint64_t first = 0, over = 0;  // where a stretch begins: `over` parts of `parts` behind `first`
     for (std::size_t i = 0; i < chosen.size(); i += group) {
         const auto words = philox(key, {i / group + 1, step, purpose, 0});
@@ -227,15 +229,6 @@ inline std::vector<std::uint64_t> spread(Index total, Index count, std::array<st
         }
     }
     return chosen;
-}
-
-/// Call body(k, place) for the weights of rows first, ..., last - 1; `place` counts the entries of the dense matrix.
-template <class Body>
-GRADWRIGHT_INLINE void for_each_place(const Support& support, Index first, Index last, Body&& body) {
-    const std::int32_t* start = support.row_start();
-    for (Index i = first; i < last; ++i) {
-        for (std::int32_t k = start[i], end = start[i + 1]; k < end; ++k) body(k, i * support.cols + support.col(k));
-    }
 }
 
 /// Call body(n, row, column) for the places without a weight that have these ranks, which rise, among all of them.
@@ -294,6 +287,7 @@ public:
     template <class Place, class Counts>
     void look(const Real* values, Index count, Place&& place, Counts&& counts) {
         constexpr Index group = 16;
+        const Bits infinite = detail::magnitude(std::numeric_limits<Real>::infinity());
         for (Index first = 0; first < count; first += group) {
             const Index last = std::min(first + group, count);
             if (last - first == group) {
@@ -306,7 +300,7 @@ public:
             for (Index i = first; i < last; ++i) {  // no branch foretells which of them are large
                 sizes_[found] = detail::magnitude(values[i]);
                 places_[found] = place(i);
-                found += (detail::magnitude(values[i]) >= least_) & counts(i);
+                found += (sizes_[found] >= least_) & (sizes_[found] <= infinite) & counts(i);  // NaN is not large
             }
             found_ = found;
         }
@@ -376,7 +370,8 @@ void look_at_watched(const Support& support, const Watch<Real>& watched, std::in
             fresh += last[place - first] != i;
         });
         if (fresh < batch && i + 1 < support.rows) continue;
-        best.look(values.data(), fresh, [from = places.data()](Index n) { return from[n]; }, [](Index) { return true; });
+        best.look(values.data(), fresh, [from = places.data()](Index n) { return from[n]; },
+                  [](Index) { return true; });
         fresh = 0;
     }
 }

@@ -27,10 +27,10 @@ struct Window {
 
 /// The weights line by line: the rows of a matrix, or its columns. Weights of line i that read tile t are
 /// start[t * count + i], ..., start[(t + 1) * count + i] - 1; weight k reads line other[k] of the other kind.
-/// So many tiles in a row fit the second cache together.
 template <class Id>
 struct Lines {
-    Index count, tiles, tiles_in_second_cache;
+    Index count, tiles;
+    Index tiles_in_second_cache;  // so many fit it together
     const std::int32_t* start;
     const Id* other;
 };
@@ -79,7 +79,9 @@ struct Samples {
     /// Products with other samples; all lanes of the result together are the scalar product.
     GRADWRIGHT_INLINE Vec<Real> products(const Real* from) const {
         Vec<Real> even{}, odd{};
-        for (Index z = 0; z < vectors; ++z) (z % 2 == 0 ? even : odd) += whole[z] * engine::load(from + z * lanes<Real>);
+        for (Index z = 0; z < vectors; ++z) {
+            (z % 2 == 0 ? even : odd) += whole[z] * engine::load(from + z * lanes<Real>);
+        }
         even += odd;
         if (half) {
             HalfVec<Real> x;
@@ -96,13 +98,13 @@ GRADWRIGHT_INLINE void prefetch(const T* first, const T* last) {
     for (; first < last; first += line) __builtin_prefetch(first, 0, 2);
 }
 
-/// Call body(line, tile, first weight, last weight) for lines first, ..., last - 1 of all tiles, and done(first line, last
-/// line, block) for a few lines at a time when their last tile is over. What is read at random comes into the second cache
-/// once, a few tiles at a time, and with it groups of lines whose weights stay there from one tile to the next. `array` has
-/// a value for every weight, which the body reads or writes, or is null.
+/// Call body(line, tile, first weight, last weight) for lines first, ..., last - 1 of all tiles, and done(first line,
+/// last line, block) for a few lines at a time when their last tile is over. What is read at random comes into the
+/// second cache once, a few tiles at a time, and with it groups of lines whose weights stay there from one tile to
+/// the next. `array` has a value for every weight, which the body reads or writes, or is null.
 template <class Real, class Id, class Body, class Done>
-GRADWRIGHT_INLINE void for_each_line(Lines<Id> lines, const Real* array, Index first, Index last, Window block, Body&& body,
-                                      Done&& done) {
+GRADWRIGHT_INLINE void for_each_line(Lines<Id> lines, const Real* array, Index first, Index last, Window block,
+                                      Body&& body, Done&& done) {
     constexpr Index group_weights = 32 * 1024, worth_asking = 128;
     const Index few = rows_in_cache<Real>(block.width);
     for (Index tile = 0; tile < lines.tiles; tile += lines.tiles_in_second_cache) {
@@ -247,8 +249,8 @@ void with_shape(Index vectors, bool half, Body&& body, std::integer_sequence<Ind
     static_cast<void>(((vectors == counts + 1 && (body(Shape<counts + 1, false>()), true)) || ...));
 }
 
-/// Call body(block, whether what is made for it comes on top, shape) for blocks of the window; the last two are constants.
-/// `add`: on top of what is there already.
+/// Call body(block, on_top, shape) for blocks of the window. on_top is true_type where the gradient is added to: for
+/// every block but the first, and for all of them if `add`.
 template <class Real, class Body>
 void for_each_block(Window window, bool add, Body&& body) {
     const Index vectors = (window.width + lanes<Real> - 1) / lanes<Real>;  // windows are whole half vectors

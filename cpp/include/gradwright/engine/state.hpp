@@ -65,11 +65,12 @@ protected:
     Index outputs() const { return layers_.back().outputs; }
 
     static constexpr Index grain = 8;                  // features: what a product works on at once
-    static constexpr Index features_tile = 16;         // that are turned to rows of samples at once
+    static constexpr Index features_tile = 16;         // that batch normalisation turns to rows of samples at once
+    static constexpr Index samples_tile = 64;          // that an activation of whole samples gets at once
     static constexpr Index block_values = 192 * 1024;  // of a gradient at a time
 
-    /// So many parts of a batch go through the network one after the other: sparse weights win nothing by many samples at
-    /// a time, whose activations do not stay in the caches.
+    /// So many parts of a batch go through the network one after the other: sparse weights win nothing by many
+    /// samples at a time, whose activations do not stay in the caches.
     Index parts_of(Index samples) const {
         constexpr Index most = 512 / sizeof(Real);
         Index sparse_weights = 0;
@@ -82,13 +83,15 @@ protected:
 
     /// Turn to samples first, ..., last - 1 of the batch. What other samples left where padding is now becomes 0.
     void take(Index first, Index last) {
-        first_ = first;
+        first_sample_ = first;
         samples_ = last - first;
         width_ = padded(samples_);
         if (samples_ == room_for_) return;
-        const Part padding{0, inputs(), samples_, std::min(width_, room_for_), stride_};
+        const Region padding{0, inputs(), samples_, std::min(width_, room_for_), stride_};
         padding.clear(input_);
-        for (Layer<Real>& layer : layers_) layer.clear({0, layer.outputs, padding.first_col, padding.last_col, stride_});
+        for (Layer<Real>& layer : layers_) {
+            layer.clear({0, layer.outputs, padding.first_col, padding.last_col, stride_});
+        }
     }
 
     static Index padded(Index samples) {
@@ -99,17 +102,16 @@ protected:
     /// spread.
     void prepare(Index samples) {
         if (samples == room_for_) return;
-        room_for_ = samples;
+        room_for_ = 0;  // until there is room
         constexpr Index line = static_cast<Index>(line_bytes / sizeof(Real));
         const Index width = padded(samples), lines = (width + line - 1) / line;
         stride_ = (width <= 2 * max_vectors * lanes<Real> ? lines : lines | 1) * line;
         input_.reserve(inputs() * stride_);
-        Part{0, inputs(), 0, stride_, stride_}.clear(input_);
-        Index widest = 0, widest_input = 0;
+        Region{0, inputs(), 0, stride_, stride_}.clear(input_);
+        Index widest = 0;
         for (Layer<Real>& layer : layers_) {
             layer.reserve(stride_, samples);
             layer.clear({0, layer.outputs, 0, stride_, stride_});
-            widest_input = std::max(widest_input, layer.inputs);
             if (layer.by_rows()) widest = std::max(widest, layer.outputs);
         }
         const Index size = samples * outputs();
@@ -117,17 +119,17 @@ protected:
         row_gradient_.reserve(size);
         room_.reserve(std::max(options_.loss->room(samples, outputs()),
                                samples * options_.loss->room(1, outputs())) + 1);
-        for (auto& scratch : scratch_) {
-            scratch.reserve(std::max({4 * samples * features_tile, 3 * samples * widest, widest_input, block_values,
-                                      multiply_columns_room}));
-        }
+        const Index turned = std::max(4 * samples * features_tile, 3 * std::min(samples, samples_tile) * widest);
+        for (auto& scratch : scratch_) scratch.reserve(std::max({turned, block_values, multiply_columns_room}));
+        room_for_ = samples;
     }
 
     /// Whether to keep values of linear maps, which later stages may overwrite, to be looked at.
     void keep_linear(bool keep) {
-        keeps_linear_ = keep;
+        keeps_linear_ = false;  // until there is room
         if (!keep) return;
         for (Layer<Real>& layer : layers_) layer.kept.reserve(layer.outputs * stride_);
+        keeps_linear_ = true;
     }
 
     /// Threads that a step of so many samples is worth.
@@ -154,17 +156,17 @@ protected:
     }
 
     /// The rows of a matrix with `rows` of them that belong to this member.
-    Part own_rows(const Member& member, Index rows) const {
+    Region own_rows(const Member& member, Index rows) const {
         const auto [first, last] = member.share(rows, grain);
         return {first, last, 0, width_, stride_};
     }
 
-    static Part part_of(Index first, Index last, Window block) {
+    static Region region_of(Index first, Index last, Window block) {
         return {first, last, block.offset, block.offset + block.width, block.stride};
     }
 
     /// Samples first, first + 1, ... of a feature-major matrix as rows.
-    void samples(const Real* data, Index first, Matrix<Real> rows) const {
+    void to_rows(const Real* data, Index first, Matrix<Real> rows) const {
         transpose<Real>(rows.cols, 0, rows.rows, [=](Index k) { return data + k * stride_ + first; }, rows.data,
                         rows.stride, rows.rows);
     }
@@ -175,17 +177,17 @@ protected:
 
     std::size_t bound_row() const { return (2 * layers_.size() + 2 + 15) / 16 * 16; }
 
-    /// Remember the largest magnitude seen by this member since `begin`: of the input at 0, the output of layer l at 2 l, the
-    /// gradient of its linear map at 2 l - 1. Bit patterns of magnitudes are in order, NaN above all.
-    void bound(const Member& member, std::uint64_t place, Matrix<const Real> part) {
+    /// Remember the largest magnitude seen by this member since `begin`: of the input at 0, the output of layer l at
+    /// 2 l, the gradient of its linear map at 2 l - 1. Bit patterns of magnitudes are in order, NaN above all.
+    void bound(const Member& member, std::uint64_t place, Matrix<const Real> region) {
         constexpr Bits magnitude = std::numeric_limits<Bits>::max();
         typedef Bits Pack __attribute__((vector_size(half_bytes)));
         Pack largest{};
-        for (Index i = 0; i < part.rows; ++i) {
+        for (Index i = 0; i < region.rows; ++i) {
 #pragma GCC unroll 4
-            for (Index n = 0; n < part.cols; n += sample_grain<Real>) {  // a part is whole half vectors wide
+            for (Index n = 0; n < region.cols; n += sample_grain<Real>) {  // a part is whole half vectors wide
                 Pack bits;
-                std::memcpy(&bits, part.row(i) + n, sizeof bits);
+                std::memcpy(&bits, region.row(i) + n, sizeof bits);
                 bits &= magnitude;
                 largest = bits > largest ? bits : largest;
             }
@@ -206,7 +208,7 @@ protected:
     Options<Real> options_;
     std::int64_t* steps_;
     Team team_;
-    Index batch_ = 0, first_ = 0;       // samples of the batch, and which of them is the first of those at hand
+    Index batch_ = 0, first_sample_ = 0;       // samples of the batch, and which of them is the first of those at hand
     Index samples_ = 0, width_ = 0;     // at hand: without padding, with it
     Index room_for_ = 0, stride_ = 0;   // samples there is memory for; values from one row to the next
     Buffer<Real> input_;                // feature-major

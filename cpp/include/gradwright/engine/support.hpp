@@ -59,7 +59,8 @@ public:
         return first;
     }
 
-    /// Y = W X + bias for rows first, ..., last - 1 of W. done(first row, last row, block): these samples of Y are there.
+    /// Y = W X + bias for rows first, ..., last - 1 of W. done(first row, last row, block): these samples of Y are
+    /// there.
     template <class Real, class Done>
     void forward(const Real* value, const Real* bias, const Real* X, Real* Y, Window window, Index first, Index last,
                  Done&& done) const {
@@ -72,20 +73,21 @@ public:
         });
     }
 
-    /// DX = W^T DY and DW for columns first, ..., last - 1 of W; `add`: to DW. done(first column, last column, block): of DX.
+    /// DX = W^T DY and DW for columns first, ..., last - 1 of W; `add`: DW += ... . done(first column, last column,
+    /// block): of DX.
     template <class Real, class Done>
     void backward(const Real* value, const Real* X, const Real* DY, Real* DX, Real* DW, bool add, Window window,
                   Index first, Index last, Done&& done) const {
         with_number([&](auto id) {
             const auto lines = by_columns_.template lines<decltype(id)>(cols);
             detail::for_each_block<Real>(window, add, [&](Window block, auto on_top, auto shape) {
-                detail::sparse_backward<Real, shape.vectors, shape.half, on_top>(lines, place_.data(), value, X, DY, DX, DW,
-                                                                              block, first, last, done);
+                detail::sparse_backward<Real, shape.vectors, shape.half, on_top>(lines, place_.data(), value, X, DY, DX,
+                                                                                 DW, block, first, last, done);
             });
         });
     }
 
-    /// DW for rows first, ..., last - 1 of W; `add`: to DW.
+    /// DW for rows first, ..., last - 1 of W; `add`: DW += ... .
     template <class Real>
     void sampled(const Real* X, const Real* DY, Real* DW, bool add, Window window, Index first, Index last) const {
         with_number([&](auto id) {
@@ -108,7 +110,8 @@ private:
 
     /// One order of the weights.
     struct Order {
-        Buffer<std::int32_t> begin, start;  // of every line; of every line in every tile
+        Buffer<std::int32_t> begin;  // of every line
+        Buffer<std::int32_t> start;  // of every line in every tile
         Bytes other;
         Index tiles = 1;
 
@@ -178,5 +181,14 @@ private:
     Buffer<std::int32_t> place_;  // of the weights by columns among those by rows
     bool narrow_ = true;
 };
+
+/// Call body(k, place) for the weights of rows first, ..., last - 1; `place` counts the entries of the dense matrix.
+template <class Body>
+GRADWRIGHT_INLINE void for_each_place(const Support& support, Index first, Index last, Body&& body) {
+    const std::int32_t* start = support.row_start();
+    for (Index i = first; i < last; ++i) {
+        for (std::int32_t k = start[i], end = start[i + 1]; k < end; ++k) body(k, i * support.cols + support.col(k));
+    }
+}
 
 }  // namespace gradwright::engine
