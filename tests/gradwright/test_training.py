@@ -473,6 +473,10 @@ BAD = {
     "no broadcast": (
         lambda: fit(MLP([4, 3], backend="numpy"), X, np.ones(25)), ValueError, r"shape \(N, 3\)"
     ),
+    "y of many blocks": (
+        lambda: fit(MLP([3072, 8, 10]), np.zeros((400, 3072)), np.zeros(400)), ValueError,
+        r"shape \(N, 10\), got \(400,\)",
+    ),
     "epochs": (lambda: fit(build(), epochs=-1), ValueError, "epochs >= 0"),
     "batch 0": (lambda: fit(build(), batch_size=0), ValueError, "batch_size >= 1"),
     "rate": (lambda: fit(build(), learning_rate=-1), ValueError, "learning_rate >= 0"),
