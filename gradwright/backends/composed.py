@@ -204,16 +204,27 @@ class Composed:
             for number, learning_rate in enumerate(learning_rates):
                 rows = order[number * batch_size : (number + 1) * batch_size]
                 weight = None if sample_weight is None else sample_weight[rows]
-                self.forward(X[rows], training=True, activate=False)
-                loss = self.backward(targets[rows], weight)
-                if not math.isfinite(loss):
-                    raise FloatingPointError(f"the loss is {loss}")
-                losses[number] = loss
-                for layer in self.layers:
-                    layer.forget()
-                self.update(float(learning_rate))
+                losses[number] = self._step(X[rows], targets[rows], weight, float(learning_rate))
                 pause()
         return losses
+
+    def _step(self, X: Array, targets: Array, weight: Array | None, learning_rate: float) -> float:
+        """Forward, backward and update; where one of them fails no array of the network has changed."""
+        running = [array for layer in self.layers for array in layer.statistics.values()]
+        before = [array.copy() for array in running]
+        try:
+            self.forward(X, training=True, activate=False)
+            loss = self.backward(targets, weight)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss}")
+            for layer in self.layers:
+                layer.forget()
+            self.update(learning_rate)
+        except Exception:
+            for array, kept in zip(running, before, strict=True):
+                array[...] = kept
+            raise
+        return loss
 
 
 class Loss:

@@ -241,4 +241,6 @@ def moved(support: Support, lost: Array, places: Array) -> tuple[Support, Array]
 
 def carry(values: Array, source: Array) -> Array:
     """Values of the weights that stay, 0 for new ones."""
-    return np.where(source < 0, values.dtype.type(0), values[np.maximum(source, 0)])
+    result = np.zeros(len(source), values.dtype)
+    result[source >= 0] = values[source[source >= 0]]
+    return result

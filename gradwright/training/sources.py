@@ -144,6 +144,7 @@ def checked(spec: Specification, X: Any, y: Any, allow_nan: bool) -> tuple[Array
     X = as_matrix("X", X, spec.sizes[0], None)
     y = numeric("y", y)
     same_length(X, y)
+    encoding.require_shape(spec, y)  # of all: a block has another one
     if len(X) == 0:
         raise ValueError(f"there are no samples: X has shape {X.shape}")
     for rows in row_blocks(len(X), X.shape[1]):

@@ -22,16 +22,14 @@ def encode(spec: Specification, y: Any, first_row: int = 0) -> Array:
     """
     T = numeric("y", y)
     K = spec.sizes[-1]
+    require_shape(spec, T)
     if T.ndim == 1 and spec.task in ("multiclass", "multilabel"):
         T = _labels(T, K, first_row)
         if not spec.label_smoothing:
             return T
         T = np.eye(K, dtype=spec.dtype)[T]
-    elif T.ndim == 1 and K == 1:
+    elif T.ndim == 1:
         T = T[:, None]
-    if T.shape[1:] != (K,):
-        labels = " or integer labels (N,)" if spec.task == "multiclass" else ""
-        raise ValueError(f"expected y of shape (N, {K}){labels}, got {T.shape}")
     require_finite("y", T, first_row)
     if spec.task != "regression":
         _require_shares(T, first_row)
@@ -40,6 +38,15 @@ def encode(spec: Specification, y: Any, first_row: int = 0) -> Array:
         share = spec.label_smoothing / (K if spec.task == "multiclass" else 2)
         matrix = (matrix * (1 - spec.label_smoothing) + share).astype(spec.dtype)
     return matrix
+
+
+def require_shape(spec: Specification, T: Array) -> None:
+    """Refuse targets that are neither one row a sample nor, where that is enough, one number."""
+    K = spec.sizes[-1]
+    one_each = T.ndim == 1 and (K == 1 or spec.task in ("multiclass", "multilabel"))
+    if not one_each and T.shape[1:] != (K,):
+        labels = " or integer labels (N,)" if spec.task == "multiclass" else ""
+        raise ValueError(f"expected y of shape (N, {K}){labels}, got {T.shape}")
 
 
 def _labels(T: Array, K: int, first_row: int) -> Array:

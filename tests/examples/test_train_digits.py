@@ -36,6 +36,10 @@ def test_both_backends_agree_to_rounding(example: ModuleType) -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=1e-7)
 
 
+def test_the_picture_that_a_run_leaves_is_none_of_the_project() -> None:
+    assert f"{SCRIPT.stem}.png" in (SCRIPT.parents[1] / ".gitignore").read_text().split()
+
+
 def test_the_loss_curve_is_a_picture(example: ModuleType, tmp_path: Path) -> None:
     losses = list(np.exp(-np.arange(60) / 20))
     example.draw(losses, tmp_path / "loss.png", "a title")

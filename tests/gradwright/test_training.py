@@ -473,6 +473,10 @@ BAD = {
     "no broadcast": (
         lambda: fit(MLP([4, 3], backend="numpy"), X, np.ones(25)), ValueError, r"shape \(N, 3\)"
     ),
+    "y of many blocks": (
+        lambda: fit(MLP([3072, 8, 10]), np.zeros((400, 3072)), np.zeros(400)), ValueError,
+        r"shape \(N, 10\), got \(400,\)",
+    ),
     "epochs": (lambda: fit(build(), epochs=-1), ValueError, "epochs >= 0"),
     "batch 0": (lambda: fit(build(), batch_size=0), ValueError, "batch_size >= 1"),
     "rate": (lambda: fit(build(), learning_rate=-1), ValueError, "learning_rate >= 0"),
@@ -559,6 +563,19 @@ def test_a_gradient_that_is_not_finite_is_named_and_changes_nothing(backend):
         stepped(net, data)
     for name, array in (net.parameters() | net.backend.state()).items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("finite_loss", [False, True])
+def test_numpy_leaves_the_running_statistics_where_a_step_is_refused(finite_loss):
+    net = build(backend="numpy", batchnorm=True, dtype="float32")
+    if finite_loss:  # and an infinite gradient
+        net.parameters()["layer1.W"][:] = 0
+    data = np.where(X > 0, np.float32(3e38), np.float32(-3e38))
+    before = {k: v.copy() for k, v in (net.parameters() | net.backend.state()).items()}
+    with pytest.raises(DivergenceError, match=f"batch 1: the {'gradient' if finite_loss else 'loss'}"):
+        fit(net, data, batch_size=None)
+    for name, array in (net.parameters() | net.backend.state()).items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

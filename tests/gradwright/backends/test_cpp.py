@@ -191,6 +191,20 @@ def test_gradients_are_those_of_the_numpy_kernels(density: float) -> None:
         )
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_dense_weights_show_no_gradient_of_a_pass_before_the_training(clip_norm: float | None) -> None:
+    spec = specify([9, 12, 3], ["relu", "softmax"], clip_norm=clip_norm)
+    X, targets = data(spec)
+    engine = cpp.Engine(spec, initial_arrays(spec))
+    engine.forward(X, training=True)
+    engine.backward(targets)
+    train(engine, spec, 40)
+    assert engine.gradients().keys() == {"layer1.b", "layer2.b"}
+    engine.forward(X, training=True)
+    engine.backward(targets)
+    assert engine.gradients().keys() == engine.parameters().keys()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_the_same_training_gives_the_same_bits(threads: int) -> None:
     spec = specify(

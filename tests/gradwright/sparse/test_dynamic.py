@@ -349,6 +349,11 @@ def test_random_growth_finds_places_without_a_weight() -> None:
     assert set(found) == set(range(99)) - set(support.places.tolist())
 
 
+def test_values_are_carried_into_a_layer_that_had_lost_all_its_weights() -> None:
+    found = carry(np.empty(0, np.float32), np.array([-1, -1]))
+    np.testing.assert_array_equal(found, np.zeros(2, np.float32), strict=True)
+
+
 @pytest.mark.parametrize("rule", ["magnitude", "set"])
 def test_the_engine_gives_up_no_more_weights_than_there_are(rule: str) -> None:
     network = trained()._network
@@ -493,6 +498,21 @@ def test_global_moves_keep_the_network_s_number_of_weights_alone() -> None:
             lambda n: counts.append([layer.count for layer in n.specification.layers])])  # fmt: skip
     assert all(sum(found) == sum(before) for found in counts)
     assert any(found != before for found in counts)
+
+
+@pytest.mark.parametrize("grow", ["random", "gradient"])
+def test_both_backends_grow_in_layers_that_had_lost_all_their_weights(grow: Any) -> None:
+    nets = [net_of(backend, "float64") for backend in ("cpp", "numpy")]
+    for net in nets:
+        backend: Any = net.backend
+        backend.trace()
+        for move in (Move((1, 2), 1000, grown=0), Move((1, 2), grown=20, grow=grow)):
+            backend.epoch(X.astype(float), LABELS, np.arange(64), 16, np.full(4, 0.01))
+            backend.rewire(move)
+            assert sum(layer.count for layer in net.specification.layers) == move.grown
+        backend.epoch(X.astype(float), LABELS, np.arange(64), 16, np.full(4, 0.01))
+    for name, array in nets[0].parameters().items():
+        np.testing.assert_allclose(nets[1].parameters()[name], array, rtol=1e-8, atol=1e-12)
 
 
 def test_gradual_pruning_follows_its_schedule() -> None:
