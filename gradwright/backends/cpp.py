@@ -51,7 +51,7 @@ class Engine:
         self._loss = Loss("cpp", specification)
         self._states: dict[str, list[Array]] = {}
         self._waiting: int | None = None  # samples whose backward pass has not been
-        self._without_gradient: set[str] = set()  # weights that moved, or were trained in passing
+        self._moved: set[str] = set()  # weights that have no gradient since they moved
         rule = kernels.face(specification.optimizer)
         initial_state = getattr(kernels.module("cpp", rule.name), "initial_state", None)
         for name, theta in self._parameters.items():
@@ -126,10 +126,10 @@ class Engine:
         return dict(self._state)
 
     def gradients(self) -> dict[str, Array]:
-        """The gradients of the last backward pass; after an epoch none of dense weights."""
+        """The gradients of the last batch. An epoch makes those of dense weights in passing: none."""
         found = {}
         for name, theta in self._parameters.items():
-            if theta.dtype.kind != "f" or name in self._without_gradient:
+            if theta.dtype.kind != "f" or name in self._moved:
                 continue
             layer, own = name.split(".")[:2]
             gradient = self._network.gradient(int(layer.removeprefix("layer")), own)
@@ -202,7 +202,7 @@ class Engine:
         self._parameters[f"{own}indptr"] = indptr
         self._parameters[f"{own}values"] = values
         self._states[f"{own}values"] = list(states)
-        self._without_gradient.add(f"{own}values")
+        self._moved.add(f"{own}values")
         names = kernels.face(self.specification.optimizer).arrays[2:]
         for name, state in zip(names, states, strict=bool(states)):
             self._state[f"{own}values.{name}"] = state
@@ -271,8 +271,8 @@ class Engine:
             if given is not None and len(given) != self._waiting:
                 raise ValueError(f"expected {self._waiting} {name}, one a sample, got {len(given)}")
         self._waiting = None
-        self._without_gradient.clear()
         loss: float = self._network.backward(np.ascontiguousarray(targets), sample_weight)
+        self._moved.clear()
         return loss
 
     def evaluate(self, X: Array, targets: Array, sample_weight: Array | None = None) -> float:
@@ -301,8 +301,7 @@ class Engine:
         if losses is None:
             losses = np.empty(len(learning_rates))
         self._waiting = None
-        # a step makes gradients of dense weights in passing: what is there may be of a pass before
-        self._without_gradient = {name for name in self._parameters if name.endswith(".W")}
+        self._moved.clear()
         self._require_several(min(batch_size, (len(order) - 1) % batch_size + 1))
         self._network.epoch(
             np.ascontiguousarray(X), np.ascontiguousarray(targets),

@@ -505,7 +505,7 @@ def test_both_backends_grow_in_layers_that_had_lost_all_their_weights(grow: Any)
     nets = [net_of(backend, "float64") for backend in ("cpp", "numpy")]
     for net in nets:
         backend: Any = net.backend
-        backend.trace()
+        backend.trace(True)
         for move in (Move((1, 2), 1000, grown=0), Move((1, 2), grown=20, grow=grow)):
             backend.epoch(X.astype(float), LABELS, np.arange(64), 16, np.full(4, 0.01))
             backend.rewire(move)
