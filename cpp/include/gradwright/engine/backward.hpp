@@ -264,7 +264,8 @@ private:
             transpose<Real>(Matrix<const Real>(D), DY);
             const Vector<const Real> gamma(layer.gamma.value + k, count), inv_std(layer.inv_std.data() + k, count);
             const Vector<const double> mu(layer.mu.data() + k, count);
-            const Vector<Real> Dgamma(layer.gamma.gradient.data() + k, count), Dbeta(layer.beta.gradient.data() + k, count);
+            const Vector<Real> Dgamma(layer.gamma.gradient.data() + k, count);
+            const Vector<Real> Dbeta(layer.beta.gradient.data() + k, count);
             batchnorm::backward<Real>(DY, X, gamma, inv_std, mu, DX, Dgamma, Dbeta);
             transpose<Real>(Matrix<const Real>(DX), D);
         }

@@ -18,7 +18,8 @@ template <class Real>
 class Network : Updates<Real> {
     using Base = Updates<Real>;
     using Base::for_each_parameter, Base::layers_, Base::loss, Base::options_, Base::pass_backward;
-    using Base::pass_forward, Base::rows_, Base::samples_, Base::steps_, Base::surely_finite, Base::team_, Base::to_rows;
+    using Base::pass_forward, Base::rows_, Base::samples_, Base::steps_, Base::surely_finite, Base::team_;
+    using Base::to_rows;
 
 public:
     Network(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)

@@ -132,13 +132,15 @@ protected:
         keeps_linear_ = true;
     }
 
-    /// Threads that a step of so many samples is worth.
+    /// Threads that a step of so many samples is worth: one below some 40 microseconds.
     int members(Index samples) const {
-        double work = 0;
+        constexpr double entry = 15;  // operations of a product that take as long as what else is done with an activation
+        double work = entry * double(inputs());
         for (const Layer<Real>& layer : layers_) {
-            work += 6.0 * double(samples) * double(layer.sparse ? layer.support.count : layer.inputs * layer.outputs);
+            const Index weights = layer.sparse ? layer.support.count : layer.inputs * layer.outputs;
+            work += 6.0 * double(weights) + entry * double(layer.outputs);
         }
-        return work < 2.5e6 ? 1 : team_.size();
+        return work * double(samples) < 2.5e6 ? 1 : team_.size();
     }
 
     // ---- Shares ----------------------------------------------------------------------------------------------
