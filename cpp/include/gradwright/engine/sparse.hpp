@@ -188,8 +188,8 @@ private:
 };
 
 template <class Real, Index vectors, bool half, bool add, class Id, class Done>
-void sparse_backward(Lines<Id> columns, const std::int32_t* place, const Real* value, const Real* X, const Real* DY,
-                     Real* DX, Real* DW, Window block, Index first, Index last, Done&& done) {
+void sparse_backward(Lines<Id> columns, const std::int32_t* row_start, const Id* rank, const Real* value, const Real* X,
+                     const Real* DY, Real* DX, Real* DW, Window block, Index first, Index last, Done&& done) {
     X += block.offset;
     DY += block.offset;
     DX += block.offset;
@@ -205,8 +205,9 @@ void sparse_backward(Lines<Id> columns, const std::int32_t* place, const Real* v
             sum.load(dx);
         }
         for (; k < end; ++k) {
-            const Real* dy = DY + static_cast<Index>(columns.other[k]) * block.stride;
-            const std::int32_t at = place[k];
+            const Id row = columns.other[k];
+            const Real* dy = DY + static_cast<Index>(row) * block.stride;
+            const std::int32_t at = row_start[row] + static_cast<std::int32_t>(rank[k]);
             sum.add_product(value[at], dy);
             products.push(x.products(dy), at);
         }

@@ -25,7 +25,7 @@ public:
         by_rows_.cut(*this, rows, cols);
         if (!by_columns) return;
         by_columns_.reserve(*this, cols, rows);
-        place_.reserve(std::max<Index>(count, 1));
+        rank_.reserve(std::max<Index>(count, 1) * (narrow_ ? 2 : 4));
         for (Index k = 0; k < count; ++k) ++by_columns_.begin[col[k] + 1];
         for (Index j = 0; j < cols; ++j) by_columns_.begin[j + 1] += by_columns_.begin[j];
         Buffer<std::int32_t> next;
@@ -35,7 +35,7 @@ public:
             for (std::int32_t k = row_start[i]; k < row_start[i + 1]; ++k) {
                 const std::int32_t at = next[col[k]]++;
                 set(by_columns_.other, at, static_cast<std::int32_t>(i));
-                place_[at] = k;
+                set(rank_, at, k - row_start[i]);
             }
         }
         by_columns_.cut(*this, cols, rows);
@@ -81,8 +81,9 @@ public:
         with_number([&](auto id) {
             const auto lines = by_columns_.template lines<decltype(id)>(cols);
             detail::for_each_block<Real>(window, add, [&](Window block, auto on_top, auto shape) {
-                detail::sparse_backward<Real, shape.vectors, shape.half, on_top>(lines, place_.data(), value, X, DY, DX,
-                                                                                 DW, block, first, last, done);
+                const auto* rank = reinterpret_cast<const decltype(id)*>(rank_.data());
+                detail::sparse_backward<Real, shape.vectors, shape.half, on_top>(lines, row_start(), rank, value, X, DY,
+                                                                                 DX, DW, block, first, last, done);
             });
         });
     }
@@ -178,7 +179,7 @@ private:
     }
 
     Order by_rows_, by_columns_;
-    Buffer<std::int32_t> place_;  // of the weights by columns among those by rows
+    Bytes rank_;  // of the weights by columns, each among those of its row
     bool narrow_ = true;
 };
 
