@@ -23,6 +23,7 @@ _TITLES = {
     "rewiring": "A prune-and-grow step against a training step",
 }
 _CAPTION = "Microseconds a step, medians; how many times faster ours is; in brackets quartiles over the rounds."
+_CAPTION_OF_MOVES = "Microseconds a step or a move, medians; how many steps a move takes; in brackets quartiles over the rounds."
 _SHARES = {"least": "least time of the machine / ours", "second cache": "reading the second cache / ours"}
 
 
@@ -80,7 +81,8 @@ def _show(console: Console, title: str, rows: Sequence[Row]) -> None:
     told = [{k: _text(v) for k, v in (row.what | {"weights": row.weights}).items()} for row in rows]
     same = [k for k in told[0] if len(rows) > 1 and len({own[k] for own in told}) == 1]
     title = ", ".join([title, *(told[0][k] if k == "network" else f"{k} {told[0][k]}" for k in same)])
-    table = Table(title=title, caption=_CAPTION, caption_justify="left")
+    caption = _CAPTION_OF_MOVES if rows[0].table == "rewiring" else _CAPTION
+    table = Table(title=title, caption=caption, caption_justify="left")
     table.add_column("\n".join(k for k in told[0] if k not in same))
     for own in told:
         table.add_column("\n".join(v for k, v in own.items() if k not in same), justify="right")

@@ -170,9 +170,10 @@ def _philox(key: tuple[int, int], step: int, purpose: int) -> np.random.Philox:
 
 
 def largest_first(sizes: Sequence[Array], places: Sequence[Array], count: int) -> list[Array]:
-    """For every layer the places that have the `count` largest magnitudes of all; rising."""
+    """For every layer the places that have the `count` largest magnitudes of all, but NaN; rising."""
     everything = np.concatenate([np.abs(s) for s in sizes])
-    chosen = np.sort(np.argsort(-everything, kind="stable")[:count])
+    known = len(everything) - int(np.isnan(everything).sum())  # NaN comes last
+    chosen = np.sort(np.argsort(-everything, kind="stable")[: min(count, known)])
     ends = np.cumsum([len(s) for s in sizes])
     parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     starts = ends - [len(s) for s in sizes]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gradwright import MLP, load
+from gradwright.backends.composed import Composed
 from gradwright.backends.cpp import Engine
 from gradwright.layer import initial_arrays
 from gradwright.sparse import GradualPruning, Rewiring, from_mask, uniform
@@ -211,16 +212,21 @@ def test_arrays_before_a_move_are_let_go() -> None:
     assert held() is None
 
 
-def test_no_weight_begins_where_the_gradient_is_not_a_number() -> None:
-    engine, bad = trained(), X.copy()
+@pytest.mark.parametrize("grown", [5, 10**6])
+@pytest.mark.parametrize("backend", [Engine, lambda *given: Composed("numpy", *given)])
+def test_no_weight_begins_where_the_gradient_is_not_a_number(backend: Any, grown: int) -> None:
+    net, bad = backend(SPEC, initial_arrays(SPEC)), X.copy()
     bad[:, 7] = np.nan
-    mask = engine.support(1).mask()
+    mask = uniform((30, 20), 0.1, 0).mask()
     mask[:, 7] = False
     support = from_mask(mask)
-    engine.replace(1, support, np.full(support.count, 0.1, np.float32))
-    engine.epoch(bad, LABELS, np.arange(64), 64, np.full(1, 0.01))
-    engine.rewire(Move((1,), 5, grow="gradient"))
-    assert not engine.support(1).mask()[:, 7].any()
+    net.replace(1, support, np.full(support.count, 0.1, np.float32))
+    net.trace(True)
+    net.epoch(bad, LABELS, np.arange(64), 64, np.full(1, 0.01))
+    net.rewire(Move((1,), 0, grown=grown, grow="gradient"))
+    found = net.support(1).mask()
+    assert not found[:, 7].any()
+    assert found.sum() == min(support.count + grown, 30 * 19)
 
 
 @pytest.mark.parametrize("backend", ["cpp", "numpy"])

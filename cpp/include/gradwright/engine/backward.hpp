@@ -9,8 +9,8 @@ template <class Real>
 class BackwardPass : protected ForwardPass<Real> {
 protected:
     using Base = ForwardPass<Real>;
-    using Base::batch_, Base::bound, Base::first_sample_, Base::input_of, Base::largest, Base::layers_, Base::options_;
-    using Base::outputs, Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::to_rows;
+    using Base::adds, Base::batch_, Base::bound, Base::first_sample_, Base::input_of, Base::largest, Base::layers_;
+    using Base::options_, Base::outputs, Base::own_lines, Base::own_rows, Base::room_, Base::row_gradient_, Base::rows_, Base::to_rows;
     using Base::samples_, Base::scratch_, Base::steps_, Base::stride_, Base::team_, Base::width_, Base::window;
 
     BackwardPass(std::vector<Layer<Real>> layers, Options<Real> options, std::int64_t* steps)
@@ -212,7 +212,7 @@ private:
         bound(member, 2 * layer.number - 1, region.of<const Real>(layer.gradient.data()));
         const Matrix<const Real> D = region.of<const Real>(layer.gradient.data());
         Real* gradient = layer.b.gradient.data() + region.first_row;
-        const bool add = first_sample_ > 0 || region.first_col > 0;
+        const bool add = adds() || region.first_col > 0;
         for (Index i = 0; i < D.rows; i += lanes<Real>) {
             const Index rows = std::min(lanes<Real>, D.rows - i);
             Vec<Real> totals[lanes<Real>]{};
@@ -279,7 +279,7 @@ private:
         if (layer.truly_sparse()) {
             const auto [first, last] = own_lines(member, layer.support.col_start(), layer.inputs);
             layer.support.backward(layer.W.value, input_of(layer), layer.gradient.data(), before.gradient.data(),
-                                   layer.W.gradient.data(), first_sample_ > 0, window(), first, last,
+                                   layer.W.gradient.data(), adds(), window(), first, last,
                                    [&](Index row, Index end, Window block) { done(Base::region_of(row, end, block)); });
             return;
         }
@@ -293,7 +293,7 @@ private:
 
     void sampled(const Member& member, Layer<Real>& layer) {
         const auto [first, last] = own_lines(member, layer.support.row_start(), layer.outputs);
-        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), first_sample_ > 0,
+        layer.support.sampled(input_of(layer), layer.gradient.data(), layer.W.gradient.data(), adds(),
                               window(), first, last);
     }
 
@@ -302,7 +302,7 @@ private:
         for_each_gradient_block(member, layer, {}, [&](Index row, Index rows, Index col, Matrix<Real> G) {
             for (Index i = 0; i < rows; ++i) {
                 Real* DW = layer.W.gradient.data() + (row + i) * layer.inputs + col;
-                for (Index j = 0; j < G.cols; ++j) DW[j] = first_sample_ > 0 ? DW[j] + G(i, j) : G(i, j);
+                for (Index j = 0; j < G.cols; ++j) DW[j] = adds() ? DW[j] + G(i, j) : G(i, j);
             }
         });
     }
@@ -316,7 +316,7 @@ private:
                 for (; k < start[row + i + 1] && layer.support.col(k) < col + G.cols; ++k) {
                     Real& gradient = layer.W.gradient[k];
                     const Real more = G(i, layer.support.col(k) - col);
-                    gradient = first_sample_ > 0 ? gradient + more : more;
+                    gradient = adds() ? gradient + more : more;
                 }
             }
         });

@@ -40,7 +40,7 @@ protected:
         member.barrier();
         for (Layer<Real>& layer : layers_) {
             linear(member, layer, [&](Region region) {
-                if (keeps_linear_) copy(region.of<const Real>(layer.linear()), region.of(layer.kept.data()));
+                if (keeps_linear_) copy<Real>(region.of<const Real>(layer.linear()), region.of(layer.kept.data()));
                 if (!layer.by_rows() && !layer.batchnorm) finish_forward(member, layer, region, training);
             });
             if (layer.batchnorm) {
@@ -56,12 +56,7 @@ protected:
                 map_samples(member, layer);
                 member.barrier();
                 const Region own = own_rows(member, layer.outputs);
-                if (layer.dropout > 0 && training) {
-                    dropout::forward<Real>(own.template of<const Real>(layer.activated()),
-                                           own.template of<const Real>(layer.mask.data()), own.of(layer.output()));
-                } else if (layer.dropout > 0 && layer.output() != layer.activated()) {
-                    copy(own.template of<const Real>(layer.activated()), own.of(layer.output()));
-                }
+                drop(layer, own, training);
                 if (training) bound(member, 2 * layer.number, own.template of<const Real>(layer.output()));
             }
             member.barrier();
@@ -118,10 +113,6 @@ protected:
             transpose<Real>(Matrix<const Real>(X + f * stride_, std::min(width, last - f), samples_, stride_),
                             Matrix<Real>(layer.panels.data() + f * samples_, samples_, width));
         }
-    }
-
-    static void copy(Matrix<const Real> from, Matrix<Real> to) {
-        for (Index i = 0; i < to.rows; ++i) std::copy_n(from.row(i), to.cols, to.row(i));
     }
 
     /// Batch normalisation of some features: the generated kernel wants a row for every sample.

@@ -134,6 +134,24 @@ struct Layer {
     }
 };
 
+template <class Real>
+void copy(Matrix<const Real> from, Matrix<Real> to) {
+    for (Index i = 0; i < to.rows; ++i) std::copy_n(from.row(i), to.cols, to.row(i));
+}
+
+/// Dropout, which lets everything through outside of training.
+template <class Real>
+void drop(const Layer<Real>& layer, Region region, bool training) {
+    if (layer.dropout == 0) return;
+    const Matrix<const Real> from = region.of<const Real>(layer.activated());
+    const Matrix<Real> to = region.of(layer.output());
+    if (training) {
+        dropout::forward<Real>(from, region.of<const Real>(layer.mask.data()), to);
+    } else if (layer.output() != layer.activated()) {
+        copy<Real>(from, to);
+    }
+}
+
 /// The elementwise stages after the linear map: activation and dropout.
 template <class Real>
 void activate(const Layer<Real>& layer, Region region, bool training) {
@@ -141,17 +159,7 @@ void activate(const Layer<Real>& layer, Region region, bool training) {
         layer.activation->forward(region.of<const Real>(layer.normalised()), layer.hyperparameter.data(),
                                   region.of(layer.activated()));
     }
-    if (layer.dropout > 0) {
-        const Matrix<Real> to = region.of(layer.output());
-        if (training) {
-            dropout::forward<Real>(region.of<const Real>(layer.activated()), region.of<const Real>(layer.mask.data()),
-                                   to);
-        } else if (layer.output() != layer.activated()) {
-            for (Index i = 0; i < to.rows; ++i) {
-                std::copy_n(region.of(layer.activated()).row(i), to.cols, to.row(i));
-            }
-        }
-    }
+    drop(layer, region, training);
 }
 
 /// The gradient of the stages before the elementwise ones, in place.

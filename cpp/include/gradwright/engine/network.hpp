@@ -3,12 +3,13 @@
 //
 // Gradients of all layers come first, updates last. So a step whose gradients are not finite is refused
 // with nothing changed, and updates need no barriers. The gradient of dense weights is made in blocks, and a block
-// is used while it is in a cache; a gradient as large as the weights exists only for who asks for it.
+// is used while it is in a cache; a gradient as large as the weights exists only where it is asked for, clipped, checked
+// entry by entry, or summed over parts.
 #pragma once
 
 #include "clip_by_global_norm.hpp"
-#include "gradwright/engine/update.hpp"
 #include "gradwright/engine/rewire.hpp"
+#include "gradwright/engine/update.hpp"
 
 namespace gradwright::engine {
 
@@ -200,7 +201,7 @@ private:
     void sample_watched(const Member& member) {
         for_each_watched(member, [&](const Layer<Real>& layer, Watch<Real>& watched, Index first, Index last) {
             watched.support.sampled(this->input_of(layer), layer.gradient.data(), watched.gradient.data(),
-                                    this->first_sample_ > 0, this->window(), first, last);
+                                    this->adds(), this->window(), first, last);
         });
     }
 

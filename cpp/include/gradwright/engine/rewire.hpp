@@ -4,6 +4,7 @@
 // matrix: gradients of absent weights are looked at a few rows at a time, and only the best are kept.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>

@@ -94,6 +94,9 @@ protected:
         }
     }
 
+    /// Whether the gradients of other parts of the batch are there already.
+    bool adds() const { return first_sample_ > 0; }
+
     static Index padded(Index samples) {
         return (samples + sample_grain<Real> - 1) / sample_grain<Real> * sample_grain<Real>;
     }
@@ -210,11 +213,11 @@ protected:
     Options<Real> options_;
     std::int64_t* steps_;
     Team team_;
-    Index batch_ = 0, first_sample_ = 0;       // samples of the batch, and which of them is the first of those at hand
-    Index samples_ = 0, width_ = 0;     // at hand: without padding, with it
-    Index room_for_ = 0, stride_ = 0;   // samples there is memory for; values from one row to the next
-    Buffer<Real> input_;                // feature-major
-    Buffer<Real> rows_, row_gradient_;  // outputs and their gradient, sample by sample
+    Index batch_ = 0, first_sample_ = 0;  // samples of the batch, and which of them is the first of those at hand
+    Index samples_ = 0, width_ = 0;       // at hand: without padding, with it
+    Index room_for_ = 0, stride_ = 0;     // samples there is memory for; values from one row to the next
+    Buffer<Real> input_;                  // feature-major
+    Buffer<Real> rows_, row_gradient_;    // outputs and their gradient, sample by sample
     Buffer<double> room_;
     std::vector<Buffer<Real>> scratch_;  // one a member
     std::vector<Bits> bounds_;

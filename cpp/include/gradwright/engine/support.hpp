@@ -22,7 +22,7 @@ public:
         by_rows_.reserve(*this, rows, cols);
         for (Index i = 0; i <= rows; ++i) by_rows_.begin[i] = row_start[i];
         for (Index k = 0; k < count; ++k) set(by_rows_.other, k, col[k]);
-        by_rows_.cut(*this, rows, cols);
+        by_rows_.cut_into_tiles(*this, rows, cols);
         if (!by_columns) return;
         by_columns_.reserve(*this, cols, rows);
         rank_.reserve(std::max<Index>(count, 1) * (narrow_ ? 2 : 4));
@@ -38,7 +38,7 @@ public:
                 set(rank_, at, k - row_start[i]);
             }
         }
-        by_columns_.cut(*this, cols, rows);
+        by_columns_.cut_into_tiles(*this, cols, rows);
     }
 
     Index rows = 0, cols = 0, count = 0;
@@ -134,7 +134,7 @@ private:
             return std::max<Index>(others, 1);
         }
 
-        void cut(const Support& support, Index lines, Index others) {
+        void cut_into_tiles(const Support& support, Index lines, Index others) {
             const Index size = tile(support, others);
             tiles_in_second_cache = std::max<Index>(second_cache / size, 1);
             for (Index i = 0; i < lines; ++i) {
