@@ -23,7 +23,7 @@ _TITLES = {
     "rewiring": "A prune-and-grow step against a training step",
 }
 _CAPTION = "Microseconds a step, medians; how many times faster ours is; in brackets quartiles over the rounds."
-_CAPTION_OF_MOVES = "Microseconds a step or a move, medians; how many steps a move takes; in brackets quartiles over the rounds."
+_CAPTION_OF_MOVES = "Microseconds a step or move, medians; steps a move takes; in brackets quartiles over the rounds."
 _SHARES = {"least": "least time of the machine / ours", "second cache": "reading the second cache / ours"}
 
 
